@@ -1,0 +1,19 @@
+//! `GET /.well-known/jwks.json`
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use shared::{App, Result};
+
+/// Public keys
+///
+/// The keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517, RFC 8037).
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "auth",
+    responses((status = 200, description = "A JSON Web Key Set", body = Object)),
+)]
+pub(crate) async fn get_jwks(State(app): State<App>) -> Result<Response> {
+    let keys = Json(app.signing()?.public_keys());
+    Ok(([(CACHE_CONTROL, "public, max-age=300")], keys).into_response())
+}

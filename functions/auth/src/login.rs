@@ -1,0 +1,107 @@
+//! `POST /auth/login`
+
+use axum::extract::State;
+use serde::Deserialize;
+use shared::auth::passwords;
+use shared::http::{BodyOrForm, Problem, RequestInfo};
+use shared::models::session::Session;
+use shared::models::time;
+use shared::store::accounts::{Account, LoginName};
+use shared::store::rates::{Rule, Window};
+use shared::{App, Error, Result};
+use utoipa::ToSchema;
+
+use crate::token::Token;
+
+/// Log in
+///
+/// With e-mail or user name and password, as JSON or as a form (`username`, `password`). Limited per address.
+///
+/// Three round trips: the limit is read with the login name, before any password is hashed, and counted in
+/// the same write as the outcome. Requests that were let in together cannot pass the limit that way: whoever
+/// finds the window full at the end gets 429 and no answer about the password.
+#[utoipa::path(
+    post, path = "/login", tag = "auth",
+    request_body(content(
+        (Credentials = "application/json"),
+        (Credentials = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, description = "Access and refresh token", body = Token),
+        (status = 401, description = "`invalid_credentials`", body = Problem),
+        (status = 403, description = "`account_inactive`, after the right password only", body = Problem),
+        (status = 422, description = "Every field that is not valid", body = Problem),
+        (status = 429, description = "Too many logins from this address", body = Problem),
+    )
+)]
+pub(crate) async fn login(
+    State(app): State<App>,
+    info: RequestInfo,
+    BodyOrForm(credentials): BodyOrForm<Credentials>,
+) -> Result<Token> {
+    let name = credentials.login_name()?;
+    let rule = Rule {
+        name: "login",
+        limit: app.config.limits.logins_per_minute,
+        seconds: 60,
+    };
+    let attempts = rule.window(&info.limit_subject(), time::now());
+
+    let account = find_account(&app, name, &attempts, &info).await?;
+    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let is_right = passwords::verify(&credentials.password, hash).await?;
+    let Some(Account { user, .. }) = account.filter(|_| is_right) else {
+        info.note_limit(app.store.take(&attempts).await?);
+        return Err(Error::InvalidCredentials);
+    };
+    if !user.is_active {
+        info.note_limit(app.store.take(&attempts).await?);
+        return Err(Error::AccountInactive);
+    }
+    let session = Session::begin(info.ip().to_string(), info.user_agent());
+    app.store.begin_session(user.id, &session, &attempts).await?;
+    Token::first(&app, &info, &user, &session)
+}
+
+/// The account of that name, if there is one. Takes two round trips either way, so that their number does not
+/// tell who has an account.
+async fn find_account(
+    app: &App,
+    name: Option<LoginName>,
+    attempts: &Window,
+    info: &RequestInfo,
+) -> Result<Option<Account>> {
+    let nobody = uuid::Uuid::nil();
+    let (user_id, state) = app.store.find_login(name.as_ref(), attempts).await?;
+    if state.remaining == 0 {
+        return Err(Error::RateLimited(state));
+    }
+    info.note_limit(state.after_one());
+    app.store.account(user_id.unwrap_or(nobody)).await
+}
+
+/// What a person signs in with: `email`, or `username`, which may hold either.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credentials {
+    #[schema(example = "ada@example.com")]
+    email: Option<String>,
+    username: Option<String>,
+    #[schema(format = "password", example = "Correct-horse-7")]
+    password: String,
+}
+
+impl Credentials {
+    /// The name to look for; `None` if nobody can have it, which is answered as if nobody had.
+    fn login_name(&self) -> Result<Option<LoginName>> {
+        match (&self.email, &self.username) {
+            (Some(name), None) | (None, Some(name)) => Ok(LoginName::parse(name)),
+            (None, None) => Err(Error::invalid("email", "required", "is required")),
+            (Some(_), Some(_)) => Err(Error::invalid(
+                "username",
+                "ambiguous",
+                "must not be sent beside email",
+            )),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The answer of every route that signs somebody in.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::auth::tokens::ACCESS_LIFETIME;
+use shared::http::RequestInfo;
+use shared::models::User;
+use shared::models::session::Session;
+use shared::{App, Result};
+use utoipa::ToSchema;
+
+/// Tokens, as in RFC 6749, section 5.1. The wrapper sends them with `Cache-Control: no-store`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Token {
+    /// A JWT (RFC 9068), to be sent as `Authorization: Bearer …`.
+    access_token: String,
+    /// Opaque; exchanges for new tokens once.
+    refresh_token: String,
+    #[schema(example = "bearer")]
+    token_type: &'static str,
+    /// Seconds until the access token ends.
+    #[schema(example = 900)]
+    expires_in: i64,
+    #[schema(example = "items:read items:write orders:write")]
+    scope: String,
+}
+
+impl Token {
+    /// The first tokens of a session.
+    pub(crate) fn first(
+        app: &App,
+        info: &RequestInfo,
+        user: &User,
+        session: &Session,
+    ) -> Result<Self> {
+        let keys = app.signing()?;
+        Ok(Self {
+            access_token: keys.sign_access(&info.public_url(&app.config), user, session.id)?,
+            refresh_token: keys.sign_refresh(user.id, session.id, 0),
+            token_type: "bearer",
+            expires_in: ACCESS_LIFETIME,
+            scope: user.role.scope_claim(),
+        })
+    }
+}
+
+impl IntoResponse for Token {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}

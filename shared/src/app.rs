@@ -1,0 +1,75 @@
+//! The state of an instance: what its configuration, clients and keys are.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use jsonwebtoken::Validation;
+
+use crate::auth::{Keyring, SigningKeys, tokens};
+use crate::aws::Clients;
+use crate::config::Config;
+use crate::error::{Context, Result};
+use crate::store::Store;
+use crate::tasks::Queue;
+
+/// Cheap to clone; handlers take it as axum's state.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+pub struct Inner {
+    pub config: Config,
+    pub clients: Clients,
+    pub store: Store,
+    pub keyring: Keyring,
+    /// What access tokens are checked against.
+    pub validation: Validation,
+    signing: OnceLock<SigningKeys>,
+}
+
+impl App {
+    /// Makes the clients; opens no connection yet.
+    pub fn new(config: Config) -> anyhow::Result<Self> {
+        crate::auth::install_crypto();
+        let clients = Clients::new(&config.aws)?;
+        let queue = Queue::new(clients.sqs(&config.aws), config.task_queue_url.clone());
+        let store = Store::new(
+            clients.dynamodb(&config.aws),
+            queue,
+            config.app_table.clone(),
+            config.vault_table.clone(),
+        );
+        Ok(Self(Arc::new(Inner {
+            validation: tokens::validation(),
+            config,
+            clients,
+            store,
+            keyring: Keyring::default(),
+            signing: OnceLock::new(),
+        })))
+    }
+
+    /// Lets this instance sign tokens, and publishes the key that others verify them with.
+    pub async fn sign_with(&self, keys: SigningKeys) -> Result<()> {
+        let public = keys.public_keys();
+        if self.store.published_keys().await? != public {
+            self.store.publish_keys(&public).await?;
+        }
+        self.keyring.learn(&public);
+        // Only the first keys of an instance's life count.
+        let _ = self.signing.set(keys);
+        Ok(())
+    }
+
+    /// The keys to sign with; only `auth` has them.
+    pub fn signing(&self) -> Result<&SigningKeys> {
+        self.signing.get().context("this function signs no tokens")
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,70 @@
+//! The caller of a request, as an extractor: a handler that takes one is for signed-in users only.
+
+use axum::extract::FromRequestParts;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+use super::tokens::{self, Claims};
+use crate::App;
+use crate::error::{Error, Result};
+use crate::http::RequestInfo;
+use crate::models::session::Session;
+use crate::models::{Scope, User, time};
+
+/// A signed-in, active user with a live session, read in one round trip: deactivating the user or ending the
+/// session works at once, whatever the token's expiry says.
+#[derive(Clone, Debug)]
+pub struct CurrentUser {
+    pub user: User,
+    pub session: Session,
+    pub claims: Claims,
+}
+
+impl CurrentUser {
+    /// Refuses a caller whose token lacks `scope`, or whose role has lost it since the token was issued.
+    pub fn require(&self, scope: Scope) -> Result<()> {
+        let issued = self.claims.scope.split(' ').any(|s| s == scope.as_str());
+        match issued && self.user.role.scopes().contains(&scope) {
+            true => Ok(()),
+            false => Err(Error::InsufficientScope(scope.as_str())),
+        }
+    }
+}
+
+impl FromRequestParts<App> for CurrentUser {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let info = RequestInfo::from_request_parts(parts, app).await?;
+        let public_url = info.public_url(&app.config);
+        let token = bearer(parts)?;
+        let claims = tokens::verify_access(app, &public_url, token).await?;
+        let (user, session) = app.store.signed_in(claims.sub, claims.sid).await?;
+        let ended = || Error::TokenInvalid("belongs to a session that has ended");
+        let session = session.ok_or_else(ended)?;
+        if !session.is_live(time::now()) {
+            return Err(ended());
+        }
+        let user = user.ok_or_else(ended)?;
+        if !user.is_active {
+            return Err(Error::TokenInvalid("belongs to an account that is not active"));
+        }
+        info.note_user(user.id);
+        Ok(Self {
+            user,
+            session,
+            claims,
+        })
+    }
+}
+
+/// The token of the `Authorization` header (RFC 6750, section 2.1); the scheme's case does not matter.
+fn bearer(parts: &Parts) -> Result<&str> {
+    let header = parts.headers.get(AUTHORIZATION).ok_or(Error::TokenMissing)?;
+    let malformed = || Error::TokenInvalid("is malformed");
+    let header = header.to_str().map_err(|_| malformed())?;
+    match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(Error::TokenMissing),
+    }
+}

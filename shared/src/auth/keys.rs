@@ -1,0 +1,163 @@
+//! Keys: derived from the one secret for those who sign, fetched from the table for those who verify.
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm,
+    OctetKeyPairParameters, OctetKeyPairType, PublicKeyUse,
+};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use ring::{digest, hkdf, hmac};
+
+use crate::error::{Context, Result};
+use crate::store::Store;
+
+/// What `auth` signs with. All of it comes from one secret by HKDF-SHA256 (RFC 5869), so there is nothing
+/// else to store, back up or rotate.
+pub struct SigningKeys {
+    pub(super) key_id: String,
+    pub(super) signing: EncodingKey,
+    pub(super) refresh: hmac::Key,
+    public: Jwk,
+}
+
+impl SigningKeys {
+    /// Derives the keys. The secret must have at least 32 characters of randomness.
+    pub fn derive(secret: &str) -> Result<Self> {
+        let seed = expand(secret, b"sheaf access-token signing v1")?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).ok();
+        let pair = pair.context("derive the signing key")?;
+        let public = base64url(pair.public_key().as_ref());
+        let key_id = thumbprint(&public);
+        Ok(Self {
+            signing: EncodingKey::from_ed_der(&seed),
+            refresh: hmac::Key::new(
+                hmac::HMAC_SHA256,
+                &expand(secret, b"sheaf refresh-token v1")?,
+            ),
+            public: jwk(&key_id, public),
+            key_id,
+        })
+    }
+
+    /// The public half, as `/.well-known/jwks.json` shows it (RFC 7517, RFC 8037).
+    pub fn public_keys(&self) -> JwkSet {
+        JwkSet {
+            keys: vec![self.public.clone()],
+        }
+    }
+}
+
+fn expand(secret: &str, purpose: &[u8]) -> Result<[u8; 32]> {
+    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"sheaf");
+    let mut key = [0; 32];
+    salt.extract(secret.as_bytes())
+        .expand(&[purpose], hkdf::HKDF_SHA256)
+        .and_then(|okm| okm.fill(&mut key))
+        .ok()
+        .context("derive a key")?;
+    Ok(key)
+}
+
+/// The key's id: its thumbprint by RFC 7638, so that the same secret always gives the same id.
+fn thumbprint(x: &str) -> String {
+    let canonical = format!("{{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"{x}\"}}");
+    base64url(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
+}
+
+fn jwk(key_id: &str, x: String) -> Jwk {
+    Jwk {
+        common: CommonParameters {
+            public_key_use: Some(PublicKeyUse::Signature),
+            key_algorithm: Some(KeyAlgorithm::EdDSA),
+            key_id: Some(key_id.to_owned()),
+            ..Default::default()
+        },
+        algorithm: AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+            key_type: OctetKeyPairType::OctetKeyPair,
+            curve: EllipticCurve::Ed25519,
+            x,
+        }),
+    }
+}
+
+pub(super) fn base64url(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// The public keys that this instance knows, fetched again when a token names one that it does not.
+#[derive(Clone, Default)]
+pub struct Keyring(Arc<RwLock<Known>>);
+
+#[derive(Default)]
+struct Known {
+    keys: Vec<(String, Arc<DecodingKey>)>,
+    fetched: Option<Instant>,
+}
+
+/// Tokens with made-up key ids must not make us read the table for each.
+const REFETCH_AFTER: Duration = Duration::from_secs(5);
+
+impl Keyring {
+    /// The key of that id, if it is or was lately published.
+    pub(super) async fn find(&self, store: &Store, key_id: &str) -> Result<Option<Arc<DecodingKey>>> {
+        if let Some(key) = self.known(key_id) {
+            return Ok(Some(key));
+        }
+        if self.is_fresh() {
+            return Ok(None);
+        }
+        self.fetch(store).await?;
+        Ok(self.known(key_id))
+    }
+
+    /// Reads the published keys. Done at start, where it also opens the connection to DynamoDB.
+    pub async fn fetch(&self, store: &Store) -> Result<()> {
+        self.learn(&store.published_keys().await?);
+        Ok(())
+    }
+
+    /// Takes the keys of a set that can be used here.
+    pub fn learn(&self, set: &JwkSet) {
+        let usable = |jwk: &Jwk| {
+            let id = jwk.common.key_id.clone()?;
+            let AlgorithmParameters::OctetKeyPair(pair) = &jwk.algorithm else {
+                return None;
+            };
+            let key = DecodingKey::from_ed_components(&pair.x).ok()?;
+            Some((id, Arc::new(key)))
+        };
+        let mut known = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        known.keys = set.keys.iter().filter_map(usable).collect();
+        known.fetched = Some(Instant::now());
+    }
+
+    fn known(&self, key_id: &str) -> Option<Arc<DecodingKey>> {
+        let known = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let found = known.keys.iter().find(|(id, _)| id == key_id);
+        found.map(|(_, key)| key.clone())
+    }
+
+    fn is_fresh(&self) -> bool {
+        let known = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        known.fetched.is_some_and(|at| at.elapsed() < REFETCH_AFTER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_secret_gives_the_same_keys() {
+        let derive = |secret| SigningKeys::derive(secret).unwrap();
+        let (a, again) = (derive("one secret"), derive("one secret"));
+        assert_eq!(a.key_id, again.key_id);
+        assert_eq!(a.public_keys(), again.public_keys());
+        assert_ne!(a.key_id, derive("another secret").key_id);
+    }
+}

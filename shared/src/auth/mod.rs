@@ -1,0 +1,14 @@
+//! Who calls, and what they may do.
+//!
+//! `auth` alone signs tokens, with keys derived from the one secret; everyone verifies them with the published
+//! public keys and hold no secret. [`CurrentUser`] in a handler's signature is the policy.
+
+pub mod current_user;
+mod ed25519;
+pub mod keys;
+pub mod passwords;
+pub mod tokens;
+
+pub use current_user::CurrentUser;
+pub(crate) use ed25519::install as install_crypto;
+pub use keys::{Keyring, SigningKeys};

@@ -1,0 +1,77 @@
+//! Password hashes: argon2id with 19 MiB, two passes, one lane (OWASP's first choice), as PHC strings.
+
+use std::sync::LazyLock;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use tokio::sync::Semaphore;
+
+use crate::config::Hidden;
+use crate::error::{Context, Result};
+
+/// Each hash takes 19 MiB; more at once than there are cores would only take memory.
+static HASHING: Semaphore = Semaphore::const_new(2);
+
+/// Verified against where there is no user, so that a login takes as long as with one. Its password is nobody's.
+static NOBODY: LazyLock<Option<Hidden>> = LazyLock::new(|| {
+    let password = uuid::Uuid::now_v7().to_string();
+    hash_now(&password).ok().map(Hidden::new)
+});
+
+fn argon2() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+}
+
+fn hash_now(password: &str) -> Result<String> {
+    let hash: PasswordHash = argon2()
+        .hash_password(password.as_bytes())
+        .map_err(|error| anyhow::anyhow!("{error}"))
+        .context("hash a password")?;
+    Ok(hash.to_string())
+}
+
+/// Hashes a password with a fresh salt.
+pub async fn hash(password: &str) -> Result<String> {
+    let password = Hidden::new(password);
+    in_turn(move || hash_now(password.reveal())).await?
+}
+
+/// Whether `password` is the one that `hash` was made of. Without a hash the answer is no, and takes as long.
+pub async fn verify(password: &str, hash: Option<Hidden>) -> Result<bool> {
+    let password = Hidden::new(password);
+    in_turn(move || {
+        let known = hash.is_some();
+        let Some(hash) = hash.or_else(|| NOBODY.clone()) else {
+            return false;
+        };
+        let Ok(hash) = PasswordHash::new(hash.reveal()) else {
+            return false;
+        };
+        let same = argon2().verify_password(password.reveal().as_bytes(), &hash);
+        known && same.is_ok()
+    })
+    .await
+}
+
+/// Runs a hash off the runtime's thread, a few at a time.
+async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let _turn = HASHING.acquire().await.context("wait for a turn to hash")?;
+    let done = tokio::task::spawn_blocking(work).await;
+    done.context("hash a password")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn verifies_what_it_hashed_and_nothing_else() {
+        let hash = hash("Correct-horse-7").await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        let hash = Some(Hidden::new(hash));
+        assert!(verify("Correct-horse-7", hash.clone()).await.unwrap());
+        assert!(!verify("correct-horse-7", hash).await.unwrap());
+        assert!(!verify("Correct-horse-7", None).await.unwrap());
+        assert!(!verify("x", Some(Hidden::new("nonsense"))).await.unwrap());
+    }
+}

@@ -1,0 +1,308 @@
+//! Configuration: the only place that reads the environment.
+//!
+//! [`Config::from_env`] reads every variable once, at start, and lists all that is wrong in one error.
+//! Tests build a `Config` from a closure instead, so that no test touches the process environment.
+
+use std::str::FromStr;
+
+/// Everything a function can be told from outside. The README's table lists the variables.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `local`, `test`, or any name for a deployed stage; only `local` and `test` relax a rule.
+    pub environment: String,
+    /// Where clients reach the API, without a slash at the end: the tokens' issuer and audience, and the start of
+    /// links. Without it each request's domain name stands in, which API Gateway sets and a client cannot.
+    pub public_url: Option<String>,
+    pub log_level: tracing::level_filters::LevelFilter,
+    /// Origins that browsers may call from; `*` for any, empty for none.
+    pub cors_origins: Vec<String>,
+    pub aws: Aws,
+    pub app_table: String,
+    /// Only functions that may touch secrets know this name.
+    pub vault_table: Option<String>,
+    pub task_queue_url: String,
+    pub secret: Option<SecretSource>,
+    pub limits: Limits,
+    /// Where mail goes, as `file:/folder`; without it mail is logged as not sent.
+    pub mail_url: Option<String>,
+    pub mail_from: String,
+}
+
+/// How to reach AWS. The Lambda runtime sets all but the endpoints, which are for local use.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: Hidden,
+    pub session_token: Option<Hidden>,
+    pub dynamodb_endpoint: Option<String>,
+    pub sqs_endpoint: Option<String>,
+    pub secrets_manager_endpoint: Option<String>,
+    /// A PEM file of certificate authorities to trust instead of the built-in ones.
+    pub ca_bundle: Option<String>,
+}
+
+/// Where the one secret comes from, of which all keys are derived.
+#[derive(Clone, Debug)]
+pub enum SecretSource {
+    /// Secrets Manager, by ARN.
+    Arn(String),
+    /// The environment; refused outside local use.
+    Plain(Hidden),
+}
+
+/// How often a caller may do something.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub per_minute: u32,
+    pub registrations_per_hour: u32,
+    pub logins_per_minute: u32,
+}
+
+/// A text that must not be printed; its `Debug` shows nothing of it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Hidden(String);
+
+impl Hidden {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Every problem found in the configuration, one a line.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
+pub struct ConfigError(pub Vec<String>);
+
+impl Config {
+    /// Reads the process environment.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that may read the environment"
+    )]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables through `lookup`; an empty variable counts as absent.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut read = Reader {
+            lookup: &lookup,
+            problems: Vec::new(),
+        };
+        let environment = read.text_or("ENVIRONMENT", "production");
+        let relaxed = is_relaxed(&environment);
+        let config = Self {
+            public_url: read.url("PUBLIC_URL"),
+            log_level: read.parsed_or("LOG_LEVEL", "info"),
+            cors_origins: read.list("CORS_ORIGINS"),
+            aws: Aws {
+                region: read.required("AWS_REGION"),
+                access_key_id: read.required("AWS_ACCESS_KEY_ID"),
+                secret_access_key: Hidden::new(read.required("AWS_SECRET_ACCESS_KEY")),
+                session_token: read.optional("AWS_SESSION_TOKEN").map(Hidden::new),
+                dynamodb_endpoint: read.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+                sqs_endpoint: read.endpoint("AWS_ENDPOINT_URL_SQS"),
+                secrets_manager_endpoint: read.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+                ca_bundle: read.optional("AWS_CA_BUNDLE"),
+            },
+            app_table: read.required("APP_TABLE"),
+            vault_table: read.optional("VAULT_TABLE"),
+            task_queue_url: read.required("TASK_QUEUE_URL"),
+            secret: read.secret(relaxed),
+            limits: Limits {
+                per_minute: read.parsed_or("RATE_LIMIT_PER_MINUTE", "100"),
+                registrations_per_hour: read.parsed_or("REGISTER_LIMIT_PER_HOUR", "5"),
+                logins_per_minute: read.parsed_or("LOGIN_LIMIT_PER_MINUTE", "10"),
+            },
+            mail_url: read.mail_url(),
+            mail_from: read.text_or("MAIL_FROM", "Sheaf <no-reply@localhost>"),
+            environment,
+        };
+        match read.problems.is_empty() {
+            true => Ok(config),
+            false => Err(ConfigError(read.problems)),
+        }
+    }
+}
+
+/// Whether rules for development apply: a secret in the environment is fine there, and nowhere else.
+fn is_relaxed(environment: &str) -> bool {
+    matches!(environment, "local" | "test")
+}
+
+/// Reads variables one by one and remembers what was wrong, so that all of it can be told at once.
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, name: &str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.problems.push(format!("{name} is not set"));
+            String::new()
+        })
+    }
+
+    fn text_or(&self, name: &str, default: &str) -> String {
+        self.optional(name).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn parsed_or<T: FromStr + Fallback>(&mut self, name: &str, default: &str) -> T {
+        let text = self.text_or(name, default);
+        text.parse().unwrap_or_else(|_| {
+            self.problems
+                .push(format!("{name} is {text:?}, which is not {}", T::EXPECTED));
+            T::FALLBACK
+        })
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = self.optional(name).unwrap_or_default();
+        let parts = text.split(',').map(str::trim);
+        parts
+            .filter(|p| !p.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn url(&mut self, name: &str) -> Option<String> {
+        let text = self.optional(name)?;
+        if !is_http_url(&text) {
+            let problem = format!("{name} is {text:?}, which is not an http or https URL");
+            self.problems.push(problem);
+        }
+        Some(text.trim_end_matches('/').to_owned())
+    }
+
+    /// The endpoint of one service, or of all of them.
+    fn endpoint(&mut self, name: &str) -> Option<String> {
+        self.url(name).or_else(|| self.url("AWS_ENDPOINT_URL"))
+    }
+
+    fn secret(&mut self, relaxed: bool) -> Option<SecretSource> {
+        if let Some(arn) = self.optional("AUTH_SECRET_ARN") {
+            return Some(SecretSource::Arn(arn));
+        }
+        let plain = self.optional("AUTH_SECRET")?;
+        if !relaxed {
+            self.problems.push(
+                "AUTH_SECRET is for ENVIRONMENT=local only; set AUTH_SECRET_ARN instead".to_owned(),
+            );
+        }
+        if plain.len() < 32 {
+            self.problems
+                .push("AUTH_SECRET is shorter than 32 characters".to_owned());
+        }
+        Some(SecretSource::Plain(Hidden::new(plain)))
+    }
+
+    fn mail_url(&mut self) -> Option<String> {
+        let url = self.optional("MAIL_URL")?;
+        if !url.starts_with("file:") {
+            self.problems
+                .push(format!("MAIL_URL is {url:?}; this version knows file:"));
+        }
+        Some(url)
+    }
+}
+
+fn is_http_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// What a variable of this type should have been, for the error, and what stands in for it until then.
+trait Fallback: Sized {
+    const EXPECTED: &'static str;
+    const FALLBACK: Self;
+}
+
+impl Fallback for u32 {
+    const EXPECTED: &'static str = "a whole number";
+    const FALLBACK: Self = 0;
+}
+
+impl Fallback for tracing::level_filters::LevelFilter {
+    const EXPECTED: &'static str = "one of off, error, warn, info, debug, trace";
+    const FALLBACK: Self = Self::INFO;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &[(&str, &str)] = &[
+        ("PUBLIC_URL", "https://api.example.com/"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "key"),
+        ("APP_TABLE", "app"),
+        ("TASK_QUEUE_URL", "https://sqs/queue"),
+    ];
+
+    fn read(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_lookup(|name| {
+            let found = changes.iter().chain(GOOD).find(|(n, _)| *n == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_template() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.public_url.as_deref(), Some("https://api.example.com"));
+        assert_eq!(config.environment, "production");
+        assert_eq!(config.limits.per_minute, 100);
+        assert_eq!(config.limits.registrations_per_hour, 5);
+        assert_eq!(config.limits.logins_per_minute, 10);
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let error = read(&[
+            ("APP_TABLE", ""),
+            ("PUBLIC_URL", "nowhere"),
+            ("RATE_LIMIT_PER_MINUTE", "many"),
+            ("LOG_LEVEL", "loud"),
+            ("AUTH_SECRET", "short"),
+        ])
+        .unwrap_err();
+        let expected = [
+            "PUBLIC_URL is \"nowhere\", which is not an http or https URL",
+            "LOG_LEVEL is \"loud\", which is not one of off, error, warn, info, debug, trace",
+            "APP_TABLE is not set",
+            "AUTH_SECRET is for ENVIRONMENT=local only; set AUTH_SECRET_ARN instead",
+            "AUTH_SECRET is shorter than 32 characters",
+            "RATE_LIMIT_PER_MINUTE is \"many\", which is not a whole number",
+        ];
+        assert_eq!(error.0, expected);
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let config = read(&[
+            ("ENVIRONMENT", "local"),
+            ("AUTH_SECRET", "a-secret-of-more-than-32-characters"),
+            ("AWS_SECRET_ACCESS_KEY", "the-aws-key"),
+        ])
+        .unwrap();
+        let printed = format!("{config:?}");
+        assert!(!printed.contains("a-secret-of"), "{printed}");
+        assert!(!printed.contains("the-aws-key"), "{printed}");
+    }
+}

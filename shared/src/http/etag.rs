@@ -1,0 +1,70 @@
+//! Entity tags: strong, made of a resource's version (RFC 9110, sections 8.8.3 and 13.1).
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+fn tag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
+/// A resource with its `ETag`; 304 without a body if `If-None-Match` names that tag.
+pub fn respond(headers: &HeaderMap, version: u64, body: impl Serialize) -> Response {
+    let tag = tag(version);
+    let mut response = match names(headers, IF_NONE_MATCH, &tag) {
+        Some(true) => StatusCode::NOT_MODIFIED.into_response(),
+        _ => Json(body).into_response(),
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+/// Refuses with 412 if there is an `If-Match` that does not name this version.
+pub fn check_if_match(headers: &HeaderMap, version: u64) -> Result<()> {
+    match names(headers, IF_MATCH, &tag(version)) {
+        Some(false) => Err(Error::PreconditionFailed),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the header names `tag`; `None` without the header.
+fn names(headers: &HeaderMap, header: http::HeaderName, tag: &str) -> Option<bool> {
+    let mut values = headers.get_all(header).iter().peekable();
+    values.peek()?;
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let mut tags = texts.flat_map(|text| text.split(',')).map(str::trim);
+    Some(tags.any(|t| t == "*" || t.trim_start_matches("W/") == tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_match() {
+        let check = |value: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(IF_MATCH, HeaderValue::from_static(value));
+            }
+            check_if_match(&headers, 7).is_ok()
+        };
+        let cases = [
+            (None, true),
+            (Some("\"7\""), true),
+            (Some("*"), true),
+            (Some("\"6\", \"7\""), true),
+            (Some("\"6\""), false),
+            (Some("7"), false),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(check(value), expected, "for {value:?}");
+        }
+    }
+}

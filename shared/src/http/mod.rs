@@ -1,0 +1,14 @@
+//! HTTP: what every request and response has in common, whichever function answers.
+
+pub mod body;
+pub mod etag;
+mod info;
+pub mod patch;
+pub mod problem;
+mod wrapper;
+
+pub use body::{Body, BodyOrForm};
+pub use info::RequestInfo;
+pub use patch::Patch;
+pub use problem::Problem;
+pub use wrapper::{PREFIX, wrap};

@@ -1,0 +1,167 @@
+//! The wrapper around every function's routes: request ids, problem documents, panics, headers, CORS,
+//! compression, and one log line a request.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::Router;
+use futures_util::FutureExt;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
+    IF_MATCH, IF_NONE_MATCH, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{RequestInfo, problem};
+use crate::App;
+use crate::config::Config;
+use crate::error::Error;
+use crate::store::meter::{self, Usage};
+
+/// Where the API's routes begin; a few public ones have no prefix.
+pub const PREFIX: &str = "/api/v1";
+
+/// A function's routes, ready to be served.
+pub fn wrap(app: App, routes: OpenApiRouter<App>) -> Router {
+    let (router, _documentation) = routes.split_for_parts();
+    let worth_compressing = DefaultPredicate::new().and(SizeAbove::new(1_000));
+    router
+        .fallback(async || Error::NotFound("route"))
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(CompressionLayer::new().compress_when(worth_compressing))
+        .layer(cors(&app.config))
+        .layer(middleware::from_fn(answer))
+        .with_state(app)
+}
+
+async fn answer(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let info = RequestInfo::of(&request);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    request.extensions_mut().insert(info.clone());
+
+    let usage = Arc::new(Usage::default());
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    // The panic itself was logged by the panic hook.
+    let response = meter::metered(usage.clone(), work)
+        .await
+        .unwrap_or_else(|_| axum::response::IntoResponse::into_response(panicked()));
+
+    let mut response = finish(response, &info);
+    let spent = started.elapsed();
+    decorate(response.headers_mut(), &info, spent);
+    let route = route.as_ref().map_or("-", MatchedPath::as_str);
+    log(&method, route, &response, &info, &usage, spent);
+    response.extensions_mut().insert(usage);
+    response
+}
+
+fn panicked() -> Error {
+    Error::Internal(anyhow::Error::msg("a handler panicked"))
+}
+
+/// Gives an error its body, and tells the log what the client must not see.
+fn finish(mut response: Response, info: &RequestInfo) -> Response {
+    let error = match response.extensions_mut().remove::<Arc<Error>>() {
+        Some(error) => error,
+        // An extractor of axum's own has refused; its text is for humans, so it becomes the detail.
+        None if response.status().is_client_error() && !is_problem(&response) => {
+            Arc::new(Error::BadRequest("The request cannot be understood.".to_owned()))
+        }
+        None => return response,
+    };
+    if let Error::Internal(cause) | Error::Unavailable(cause) = &*error {
+        tracing::error!(request = info.id(), code = error.code(), cause = format!("{cause:#}"), "request failed");
+    }
+    let headers = std::mem::take(response.headers_mut());
+    problem::respond(&error, info, headers)
+}
+
+fn is_problem(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().ends_with(b"json"))
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// The headers of every response. What the handler has set itself stays.
+fn decorate(headers: &mut HeaderMap, info: &RequestInfo, spent: Duration) {
+    if let Ok(id) = HeaderValue::from_str(info.id()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    if let Ok(seconds) = HeaderValue::from_str(&format!("{:.6}", spent.as_secs_f64())) {
+        headers.insert(X_PROCESS_TIME, seconds);
+    }
+    if let Some(limit) = info.limit() {
+        headers.insert(X_RATELIMIT_LIMIT, limit.limit.into());
+        headers.insert(X_RATELIMIT_REMAINING, limit.remaining.into());
+        headers.insert(X_RATELIMIT_RESET, limit.retry_after.into());
+    }
+    let caching = match headers.contains_key(ETAG) {
+        true => "private, no-cache",
+        false => "no-store",
+    };
+    let defaults = [
+        (CACHE_CONTROL, caching),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+    ];
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// One line a request, under 300 bytes on success, with nothing of its body and no personal data.
+fn log(
+    method: &Method,
+    route: &str,
+    response: &Response,
+    info: &RequestInfo,
+    usage: &Usage,
+    spent: Duration,
+) {
+    let status = response.status().as_u16();
+    tracing::info!(
+        method = method.as_str(),
+        route,
+        status,
+        duration_ms = (spent.as_secs_f64() * 100_000.0).round() / 100.0,
+        ip = %info.ip(),
+        user = info.user().map(tracing::field::display),
+        request = info.id(),
+        trace = info.trace_id(),
+        db_trips = usage.round_trips(),
+        db_read = usage.read_units(),
+        db_write = usage.write_units(),
+    );
+}
+
+fn cors(config: &Config) -> CorsLayer {
+    let origins = match config.cors_origins.as_slice() {
+        [any] if any == "*" => AllowOrigin::any(),
+        some => AllowOrigin::list(some.iter().filter_map(|origin| origin.parse().ok())),
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, X_REQUEST_ID])
+        .expose_headers([ETAG, X_REQUEST_ID])
+        .max_age(Duration::from_secs(600))
+}

@@ -1,0 +1,12 @@
+//! The rules of the house: what a user, a role, a password may be. Models do no I/O.
+
+pub mod audit;
+pub mod password;
+pub mod role;
+pub mod session;
+pub mod text;
+pub mod time;
+pub mod user;
+
+pub use role::{Role, Scope};
+pub use user::User;

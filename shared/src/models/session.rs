@@ -1,0 +1,43 @@
+//! A session: what begins with a login and ends with a logout, a revocation, or its expiry.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::time;
+
+/// How long a session lives without being refreshed.
+pub const LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// The public part of a session, which each request reads beside its user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: Uuid,
+    pub created_at: Timestamp,
+    pub last_used_at: Timestamp,
+    pub expires_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    pub ip: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+impl Session {
+    pub fn begin(ip: String, user_agent: Option<String>) -> Self {
+        let now = time::now();
+        Self {
+            id: Uuid::now_v7(),
+            created_at: now,
+            last_used_at: now,
+            expires_at: now + LIFETIME,
+            revoked_at: None,
+            ip,
+            user_agent,
+        }
+    }
+
+    pub fn is_live(&self, at: Timestamp) -> bool {
+        self.revoked_at.is_none() && at < self.expires_at
+    }
+}

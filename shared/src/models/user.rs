@@ -1,0 +1,76 @@
+//! A user, as the house knows them. Holds no secret: the password hash lives in the vault table.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::text::{Email, Name, Phone, Username, Website};
+use super::{Role, time};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    pub id: Uuid,
+    pub email: Email,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<Username>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_name: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_name: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Phone>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub website: Option<Website>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    pub role: Role,
+    pub is_active: bool,
+    pub is_verified: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Counts the changes; a writer names the version it has read, and loses if it is not the newest.
+    pub version: u64,
+}
+
+impl User {
+    /// A new, active, unverified user of the role `user`, known by an e-mail address only.
+    pub fn new(email: Email) -> Self {
+        let now = time::now();
+        Self {
+            id: Uuid::now_v7(),
+            email,
+            username: None,
+            first_name: None,
+            last_name: None,
+            full_name: None,
+            desired_name: None,
+            phone: None,
+            website: None,
+            avatar_url: None,
+            role: Role::User,
+            is_active: true,
+            is_verified: false,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+
+    /// Gives a user without a full name the one that first and last name make.
+    pub fn complete_full_name(&mut self) {
+        if self.full_name.is_none() {
+            self.full_name = Name::join(self.first_name.as_ref(), self.last_name.as_ref());
+        }
+    }
+
+    /// How to address this person in a text.
+    pub fn greeting(&self) -> &str {
+        let named = [&self.desired_name, &self.first_name, &self.full_name];
+        let name = named.into_iter().flatten().next();
+        name.map_or("there", Name::as_str)
+    }
+}

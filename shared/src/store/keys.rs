@@ -1,0 +1,99 @@
+//! Every key string of both tables is made here. The README's table of access patterns mirrors this file.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::models::text::{Email, Username};
+
+/// The primary key of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub pk: String,
+    pub sk: String,
+}
+
+/// An item that is alone in its partition has this sort key.
+const ALONE: &str = "-";
+
+fn alone(pk: String) -> Key {
+    let sk = ALONE.to_owned();
+    Key { pk, sk }
+}
+
+fn of_user(id: Uuid, sk: impl Into<String>) -> Key {
+    let sk = sk.into();
+    let pk = format!("USER#{id}");
+    Key { pk, sk }
+}
+
+pub fn profile(user: Uuid) -> Key {
+    of_user(user, "PROFILE")
+}
+
+pub fn session(user: Uuid, session: Uuid) -> Key {
+    of_user(user, format!("SESSION#{session}"))
+}
+
+pub fn audit(user: Uuid, at: Timestamp, entry: Uuid) -> Key {
+    of_user(user, format!("AUDIT#{at}#{entry}"))
+}
+
+/// In the vault.
+pub fn password(user: Uuid) -> Key {
+    of_user(user, "PASSWORD")
+}
+
+/// In the vault: the refresh family of a session.
+pub fn family(user: Uuid, session: Uuid) -> Key {
+    of_user(user, format!("FAMILY#{session}"))
+}
+
+pub fn unique_email(email: &Email) -> Key {
+    alone(format!("UNIQUE#EMAIL#{email}"))
+}
+
+pub fn unique_username(username: &Username) -> Key {
+    alone(format!("UNIQUE#USERNAME#{}", username.folded()))
+}
+
+/// Where a name that nobody can have is looked for.
+pub fn nobody() -> Key {
+    alone("UNIQUE#NOBODY".to_owned())
+}
+
+pub fn task(id: Uuid) -> Key {
+    alone(format!("TASK#{id}"))
+}
+
+/// The id of the task whose partition key this is.
+pub fn task_id(pk: &str) -> Option<Uuid> {
+    pk.strip_prefix("TASK#")?.parse().ok()
+}
+
+/// Counters are split so that many writers do not wait for each other.
+pub const COUNTER_SHARDS: u8 = 10;
+
+pub fn counter(kind: &str, shard: u8) -> Key {
+    alone(format!("COUNT#{kind}#{shard}"))
+}
+
+/// `window` is the number of the window since the epoch.
+pub fn rate(rule: &str, subject: &str, window: u64) -> Key {
+    alone(format!("RATE#{rule}#{subject}#{window}"))
+}
+
+/// The public signing keys.
+pub fn jwks() -> Key {
+    alone("JWKS".to_owned())
+}
+
+/// The index of unfinished tasks is split for the same reason as counters.
+pub const DUE_SHARDS: u8 = 4;
+
+pub fn due_shard(task: Uuid) -> String {
+    format!("DUE#{}", task.as_bytes()[15] % DUE_SHARDS)
+}
+
+pub fn due_shards() -> impl Iterator<Item = String> {
+    (0..DUE_SHARDS).map(|shard| format!("DUE#{shard}"))
+}

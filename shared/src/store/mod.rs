@@ -1,0 +1,197 @@
+//! DynamoDB: the only room that knows it. One method per access pattern, one request per method.
+//!
+//! Two tables: `app` for what every function may read, `vault` for what is secret (only `auth` reads it).
+//! Rules: what must be whole is one transaction; uniqueness is an item with `attribute_not_exists`;
+//! an update names the version it has read; expiry is compared here, because TTL deletes late.
+
+pub mod accounts;
+pub mod jwks;
+pub mod keys;
+pub mod meter;
+pub mod rates;
+pub mod sessions;
+pub mod tasks;
+pub mod transaction;
+pub mod users;
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_smithy_types::error::display::DisplayErrorContext;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Context, Error, Result};
+use crate::tasks::Queue;
+
+use keys::Key;
+pub use transaction::Transaction;
+
+/// A stored item: attribute names and values.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The schema version that new items carry as `v`.
+pub const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    App,
+    Vault,
+}
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    queue: Queue,
+    app: String,
+    vault: Option<String>,
+}
+
+impl Store {
+    /// `config` is the client's configuration; the store adds its meter to it.
+    pub fn new(
+        config: aws_sdk_dynamodb::config::Builder,
+        queue: Queue,
+        app: String,
+        vault: Option<String>,
+    ) -> Self {
+        let client = Client::from_conf(config.interceptor(meter::Meter).build());
+        Self {
+            client,
+            queue,
+            app,
+            vault,
+        }
+    }
+
+    fn name(&self, table: Table) -> Result<&str> {
+        match table {
+            Table::App => Ok(&self.app),
+            Table::Vault => self.vault.as_deref().context("VAULT_TABLE is not set"),
+        }
+    }
+
+    /// One strongly consistent read.
+    async fn get(&self, table: Table, key: &Key) -> Result<Option<Item>> {
+        let request = self.client.get_item().table_name(self.name(table)?);
+        let request = request
+            .set_key(Some(key.attributes()))
+            .consistent_read(true);
+        let output = request.send().await.map_err(failed("read an item"))?;
+        Ok(output.item)
+    }
+
+    /// Reads several items of both tables in one round trip, strongly consistent, in the order of `wanted`.
+    /// Keys that DynamoDB leaves for later are asked for again.
+    async fn batch_get<const N: usize>(
+        &self,
+        wanted: [(Table, &Key); N],
+    ) -> Result<[Option<Item>; N]> {
+        let mut open: HashMap<String, KeysAndAttributes> = HashMap::new();
+        for table in [Table::App, Table::Vault] {
+            let of_table = wanted.iter().filter(|(t, _)| *t == table);
+            let keys: Vec<_> = of_table.map(|(_, key)| key.attributes()).collect();
+            if !keys.is_empty() {
+                let request = KeysAndAttributes::builder().set_keys(Some(keys));
+                let request = request.consistent_read(true).build().context("name keys")?;
+                open.insert(self.name(table)?.to_owned(), request);
+            }
+        }
+        let mut found = [const { None }; N];
+        for attempt in 0.. {
+            let request = self.client.batch_get_item().set_request_items(Some(open));
+            let output = request.send().await.map_err(failed("read a batch"))?;
+            let mut items = output.responses.unwrap_or_default();
+            for (slot, (table, key)) in found.iter_mut().zip(&wanted) {
+                if slot.is_none()
+                    && let Some(items) = items.get_mut(self.name(*table)?)
+                    && let Some(at) = items.iter().position(|item| key.is_of(item))
+                {
+                    *slot = Some(items.swap_remove(at));
+                }
+            }
+            open = output.unprocessed_keys.unwrap_or_default();
+            if open.is_empty() {
+                break;
+            }
+            back_off(attempt, "read a batch").await?;
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn transaction(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+}
+
+impl Key {
+    fn attributes(&self) -> Item {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+
+    fn is_of(&self, item: &Item) -> bool {
+        let has = |name: &str, text: &str| matches!(item.get(name), Some(AttributeValue::S(s)) if s == text);
+        has("sk", &self.sk) && has("pk", &self.pk)
+    }
+}
+
+/// A model as it is stored: with its key and the schema version.
+fn to_item(key: &Key, model: &impl Serialize) -> Result<Item> {
+    let mut item: Item = serde_dynamo::to_item(model).context("write an item")?;
+    item.extend(key.attributes());
+    item.insert("v".to_owned(), AttributeValue::N(SCHEMA_VERSION.to_string()));
+    Ok(item)
+}
+
+fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
+    serde_dynamo::from_item(item).context("read a stored item")
+}
+
+/// Waits before attempt `attempt + 1`, longer each time and never twice the same; gives up after five.
+async fn back_off(attempt: u32, doing: &'static str) -> Result<()> {
+    if attempt >= 5 {
+        let busy = anyhow::Error::msg("DynamoDB kept refusing").context(doing);
+        return Err(Error::Unavailable(busy));
+    }
+    let most = 20_u64 << attempt;
+    tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(most / 2..=most))).await;
+    Ok(())
+}
+
+/// Turns what the SDK says into an [`Error`]: unreachable and throttled may pass, the rest is our fault.
+fn failed<E, R>(doing: &'static str) -> impl FnOnce(SdkError<E, R>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug,
+{
+    move |error| {
+        let may_pass = match &error {
+            SdkError::ServiceError(service) => may_pass(service.err().code()),
+            _ => true,
+        };
+        let cause = anyhow::Error::msg(DisplayErrorContext(&error).to_string()).context(doing);
+        match may_pass {
+            true => Error::Unavailable(cause),
+            false => Error::Internal(cause),
+        }
+    }
+}
+
+fn may_pass(code: Option<&str>) -> bool {
+    matches!(
+        code,
+        Some(
+            "ProvisionedThroughputExceededException"
+                | "ThrottlingException"
+                | "RequestLimitExceeded"
+                | "InternalServerError"
+                | "ServiceUnavailable"
+                | "TransactionInProgressException"
+        )
+    )
+}

@@ -1,0 +1,54 @@
+//! Bodies that more than one function answers with.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::models::{self, Role};
+use crate::models::text::{Email, Name, Phone, Username, Website};
+
+/// A user, as they see themselves.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct User {
+    pub id: Uuid,
+    pub email: Email,
+    pub username: Option<Username>,
+    pub first_name: Option<Name>,
+    pub last_name: Option<Name>,
+    pub full_name: Option<Name>,
+    pub desired_name: Option<Name>,
+    pub phone: Option<Phone>,
+    pub website: Option<Website>,
+    pub avatar_url: Option<String>,
+    pub role: Role,
+    pub is_active: bool,
+    pub is_verified: bool,
+    /// Whether the role is `admin`.
+    pub is_superuser: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl From<models::User> for User {
+    fn from(user: models::User) -> Self {
+        Self {
+            id: user.id,
+            email: user.email,
+            username: user.username,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            full_name: user.full_name,
+            desired_name: user.desired_name,
+            phone: user.phone,
+            website: user.website,
+            avatar_url: user.avatar_url,
+            role: user.role,
+            is_active: user.is_active,
+            is_verified: user.is_verified,
+            is_superuser: user.role == Role::Admin,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}

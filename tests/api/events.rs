@@ -1,0 +1,65 @@
+//! Every file in `events/` goes through the real decoder into the function it is named after.
+
+use std::path::{Path, PathBuf};
+
+use lambda_http::aws_lambda_events::sqs::SqsEvent;
+use serde_json::Value;
+use tests::{Stage, function_of, template};
+
+fn events() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events");
+    let files = std::fs::read_dir(folder).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// `events/auth-register.json` is for the function `auth`.
+fn function(path: &Path) -> String {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    name.split('-').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_function_has_an_event() {
+    let named: Vec<_> = events().iter().map(|path| function(path)).collect();
+    for known in &template().functions {
+        assert!(named.contains(&known.name), "no event for {}", known.name);
+    }
+}
+
+#[tokio::test]
+async fn http_events_reach_their_function_and_are_answered() {
+    let stage = Stage::new().await;
+    for path in events() {
+        let (event, name) = (read(&path), function(&path));
+        if name == "worker" {
+            continue;
+        }
+        let http = &event["requestContext"]["http"];
+        let (method, route) = (http["method"].as_str().unwrap(), http["path"].as_str().unwrap());
+        let routed = function_of(template(), method, route).unwrap();
+        assert_eq!(routed.name, name, "{}", path.display());
+        let answer = stage.send_to(&name, &event).await;
+        // The profile's event brings no token that any house would know.
+        let expected = match path.file_stem().unwrap().to_str().unwrap() {
+            "users-me" => 401,
+            "auth-register" => 201,
+            "auth-login" => 401,
+            _ => 200,
+        };
+        assert_eq!(answer.status.as_u16(), expected, "{}: {answer:?}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn worker_events_are_worked_off() {
+    let stage = Stage::new().await;
+    for path in events().into_iter().filter(|path| function(path) == "worker") {
+        let event: SqsEvent = serde_json::from_value(read(&path)).unwrap();
+        let response = worker::handle(stage.app.clone(), event).await;
+        assert_eq!(response.batch_item_failures, [], "{}", path.display());
+    }
+}

@@ -1,0 +1,16 @@
+//! The stories: what actors do through the public API, and what they see. One file per function, and the
+//! rules of the house in `house.rs`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod auth;
+mod bad_input;
+mod events;
+mod house;
+mod system;
+mod tasks;
+mod users;

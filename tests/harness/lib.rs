@@ -1,0 +1,22 @@
+//! The stage for the stories: a whole bundle in process, and the actors who use it.
+//!
+//! [`Stage::new`] gives each test tables and a queue of its own in one local AWS. Requests travel as the events
+//! that API Gateway sends, through the real decoder, to the function that `template.yaml` names for their path.
+//! Actors speak HTTP only; helpers use the public API, not the table.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness that fails is a test that fails"
+)]
+
+mod actor;
+mod answer;
+mod gateway;
+mod stage;
+
+pub use actor::Actor;
+pub use answer::Answer;
+pub use gateway::{Gateway, function_of};
+pub use stage::{PASSWORD, Stage, bundle, template};
