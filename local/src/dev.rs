@@ -1,6 +1,7 @@
 //! The steps of `cargo dev`, in order, and the way back.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use local::processes::Family;
 use local::provision::{self, References};
 use local::pump::{self, Source};
 use local::template::Template;
-use local::watch::{self, Profile, Watch};
+use local::watch::{self, Output, Profile, Watch};
 use local::{shell, superuser};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
@@ -104,7 +105,10 @@ async fn start(options: &Options) -> Result<Running> {
     };
     let pump = start_pump(options, &template, &aws, &references).await?;
 
-    console::done("ready", format!("after {:.1} s", begun.elapsed().as_secs_f32()));
+    console::done(
+        "ready",
+        format!("after {:.1} s", begun.elapsed().as_secs_f32()),
+    );
     print_addresses(options, &folder, &aws);
     if options.no_watch {
         print_exports(options, &variables);
@@ -118,7 +122,7 @@ async fn start(options: &Options) -> Result<Running> {
 }
 
 fn open_folder(options: &Options, root: &Path) -> Result<Folder> {
-    let mut folder = Folder::open(root)?;
+    let mut folder = Folder::open(root, options.data.as_deref())?;
     if options.ephemeral {
         console::done("data", "in memory, gone at the end");
         return Ok(folder);
@@ -153,9 +157,17 @@ fn check_port(port: u16) -> Result<()> {
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let other = if port > 60_000 { port - 100 } else { port + 100 };
+            let reason = match error.kind() {
+                ErrorKind::AddrInUse => "is in use".to_owned(),
+                _ => format!("cannot be used ({error})"),
+            };
+            let other = if port > 60_000 {
+                port - 100
+            } else {
+                port + 100
+            };
             bail!(
-                "port {port} cannot be used ({error}); stop what uses it, or choose another with \
+                "port {port} {reason}; stop what uses it, or choose another with \
                  `cargo dev --port {other}`"
             )
         }
@@ -177,14 +189,18 @@ fn start_aws(options: &Options, folder: &Folder) -> Result<LocalAws> {
 async fn provision(aws: &LocalAws, template: &Template) -> Result<References> {
     let step = console::step("template.yaml");
     let references = provision::provision(aws, template, "").await?;
-    step.done(format!(
-        "{} tables, {} queues, {} buckets, {} schedules, {} functions",
-        template.tables.len(),
-        template.queues.len(),
-        template.buckets.len(),
-        template.schedules.len(),
-        template.functions.len()
-    ));
+    let counts = [
+        (template.tables.len(), "table"),
+        (template.queues.len(), "queue"),
+        (template.buckets.len(), "bucket"),
+        (template.schedules.len(), "schedule"),
+        (template.functions.len(), "function"),
+    ];
+    let counts = counts.map(|(count, what)| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    });
+    step.done(counts.join(", "));
     Ok(references)
 }
 
@@ -231,14 +247,25 @@ async fn start_watch(
         Profile::Debug
     };
     let step = console::step("cargo-lambda");
-    let tool = cargo_lambda::find_or_install(&family, &folder.tools(), |text| step.say(text)).await?;
+    let tool =
+        cargo_lambda::find_or_install(&family, &folder.tools(), |text| step.say(text)).await?;
     step.done(format!("{} at {}", tool.version, tool.program.display()));
 
     console::begin("Building the functions");
     watch::build(&family, root, template, profile).await?;
     console::done("build", "the functions are up to date");
 
-    let watch = Watch::start(family, &tool, root, options.port, profile, variables).await?;
+    let output = Output::Terminal;
+    let watch = Watch::start(
+        family,
+        &tool,
+        root,
+        options.port,
+        profile,
+        variables,
+        &output,
+    )
+    .await?;
     let silent = watch.warm(template).await;
     if silent.is_empty() {
         console::done("functions", "all answer");
@@ -261,7 +288,8 @@ async fn start_pump(
     let sqs = sqs_client(aws.sqs_url());
     let queue_url = |id: &String| {
         let url = references.get(id);
-        url.cloned().with_context(|| format!("the queue {id} was not made"))
+        url.cloned()
+            .with_context(|| format!("the queue {id} was not made"))
     };
     let mut pump = JoinSet::new();
     for function in &template.functions {

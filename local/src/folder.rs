@@ -12,6 +12,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// Kept at the root whatever the folder, because tools hold no data.
+    tools: PathBuf,
     /// Locked for as long as this lives, if the data is in use.
     lock: Option<File>,
 }
@@ -19,9 +21,9 @@ pub(crate) struct Folder {
 /// The folder at or above the current one that holds `template.yaml`.
 pub(crate) fn root() -> Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be read")?;
-    let root = here
-        .ancestors()
-        .find(|folder| folder.join("template.yaml").is_file() && folder.join("Cargo.toml").is_file());
+    let root = here.ancestors().find(|folder| {
+        folder.join("template.yaml").is_file() && folder.join("Cargo.toml").is_file()
+    });
     match root {
         Some(root) => Ok(root.to_owned()),
         None => bail!(
@@ -33,9 +35,13 @@ pub(crate) fn root() -> Result<PathBuf> {
 
 impl Folder {
     /// Makes the folder if it is missing, and checks that it can be used.
-    pub(crate) fn open(root: &Path) -> Result<Self> {
-        let path = root.join(".local");
-        let folder = Self { path, lock: None };
+    pub(crate) fn open(root: &Path, data: Option<&Path>) -> Result<Self> {
+        let own = root.join(".local");
+        let folder = Self {
+            tools: own.join("tools"),
+            path: data.map_or(own, Path::to_owned),
+            lock: None,
+        };
         fs::create_dir_all(folder.mail()).map_err(|error| folder.unusable(&error))?;
         Ok(folder)
     }
@@ -74,7 +80,10 @@ impl Folder {
     pub(crate) fn reset(&self) -> Result<()> {
         for entry in fs::read_dir(&self.path).map_err(|error| self.unusable(&error))? {
             let entry = entry?;
-            if ["lock", "tools"].iter().any(|kept| entry.file_name() == *kept) {
+            if ["lock", "tools"]
+                .iter()
+                .any(|kept| entry.file_name() == *kept)
+            {
                 continue;
             }
             let path = entry.path();
@@ -97,7 +106,7 @@ impl Folder {
     }
 
     pub(crate) fn tools(&self) -> PathBuf {
-        self.path.join("tools")
+        self.tools.clone()
     }
 
     /// The development secret, which is made at the first call and for this user's eyes.
@@ -149,7 +158,7 @@ mod tests {
     #[test]
     fn the_secret_stays_and_is_private() {
         let root = tempfile::tempdir().unwrap();
-        let folder = Folder::open(root.path()).unwrap();
+        let folder = Folder::open(root.path(), None).unwrap();
         let secret = folder.secret().unwrap();
         assert_eq!(secret.len(), 64);
         assert_eq!(folder.secret().unwrap(), secret);
@@ -163,9 +172,9 @@ mod tests {
     #[test]
     fn only_one_may_use_the_data() {
         let root = tempfile::tempdir().unwrap();
-        let mut first = Folder::open(root.path()).unwrap();
+        let mut first = Folder::open(root.path(), None).unwrap();
         first.lock().unwrap();
-        let mut second = Folder::open(root.path()).unwrap();
+        let mut second = Folder::open(root.path(), None).unwrap();
         let error = second.lock().unwrap_err().to_string();
         let process = format!("(process {})", std::process::id());
         assert!(error.contains(&process), "{error}");
@@ -177,7 +186,7 @@ mod tests {
     #[test]
     fn a_reset_keeps_the_tools() {
         let root = tempfile::tempdir().unwrap();
-        let folder = Folder::open(root.path()).unwrap();
+        let folder = Folder::open(root.path(), None).unwrap();
         let tool = folder.tools().join("bin");
         fs::create_dir_all(&tool).unwrap();
         let secret = folder.secret().unwrap();
@@ -193,7 +202,7 @@ mod tests {
     fn a_file_in_its_place_is_named() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join(".local"), "").unwrap();
-        let error = Folder::open(root.path()).unwrap_err().to_string();
+        let error = Folder::open(root.path(), None).unwrap_err().to_string();
         assert!(error.contains(".local cannot be used"), "{error}");
     }
 }

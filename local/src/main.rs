@@ -10,6 +10,7 @@ mod console;
 mod dev;
 mod folder;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,7 +35,11 @@ struct Options {
     #[arg(long, conflicts_with = "release")]
     no_watch: bool,
 
-    /// First delete the data, the secret and the mails in .local/.
+    /// The folder for the data, the secret and the mails, instead of .local/.
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    data: Option<PathBuf>,
+
+    /// First delete the data, the secret and the mails there.
     #[arg(long, conflicts_with = "ephemeral")]
     reset: bool,
 }

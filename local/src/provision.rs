@@ -271,7 +271,10 @@ mod tests {
     #[test]
     fn names_are_in_kebab_case() {
         assert_eq!(name("", "AppTable"), "app-table");
-        assert_eq!(name("t1-", "TaskDeadLetterQueue"), "t1-task-dead-letter-queue");
+        assert_eq!(
+            name("t1-", "TaskDeadLetterQueue"),
+            "t1-task-dead-letter-queue"
+        );
     }
 
     #[tokio::test]

@@ -198,9 +198,7 @@ pub async fn run_schedule(
         let send = sqs.send_message().queue_url(queue_url).message_body(input);
         if let Err(error) = send.send().await {
             let error = anyhow::Error::from(error);
-            report(&format!(
-                "a schedule could not send its message: {error:#}"
-            ));
+            report(&format!("a schedule could not send its message: {error:#}"));
         }
     }
 }

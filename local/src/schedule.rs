@@ -60,7 +60,9 @@ fn rate_of(rate: &str) -> Result<Duration> {
         (1, "minute") | (2.., "minutes") => 60,
         (1, "hour") | (2.., "hours") => 3600,
         (1, "day") | (2.., "days") => 86400,
-        (_, unit) => bail!("`{unit}` does not go with {number}: AWS takes `1 minute`, `2 minutes`, and hours and days likewise"),
+        (_, unit) => bail!(
+            "`{unit}` does not go with {number}: AWS takes `1 minute`, `2 minutes`, and hours and days likewise"
+        ),
     };
     Ok(Duration::from_secs(number.saturating_mul(seconds)))
 }
@@ -68,7 +70,9 @@ fn rate_of(rate: &str) -> Result<Duration> {
 fn cron_of(fields: &str) -> Result<Cron> {
     let count = fields.split_whitespace().count();
     if count != 6 {
-        bail!("`{fields}` has {count} fields; AWS wants minutes, hours, day of month, month, day of week, year");
+        bail!(
+            "`{fields}` has {count} fields; AWS wants minutes, hours, day of month, month, day of week, year"
+        );
     }
     let parser = CronParser::builder()
         .seconds(Seconds::Required)

@@ -4,6 +4,8 @@
 //! virtual workspace cargo resolves the features of all members together, and so does the build here: with any other
 //! choice of packages the first request would compile everything again.
 
+mod output;
+
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -16,12 +18,15 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::process::Child;
+use tokio::task::JoinSet;
 
 use crate::cargo_lambda::CargoLambda;
 use crate::environment::{FOREIGN, Variables};
 use crate::processes::Family;
 use crate::pump;
 use crate::template::{Function, Template};
+
+pub use output::Output;
 
 /// How the functions are compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +36,8 @@ pub enum Profile {
     Release,
 }
 
-/// How long it may take until the port answers, and until a function that is built already does.
-const START: Duration = Duration::from_secs(20);
+/// How long it may take until the port answers, and until a function that is built answers its first call.
+const START: Duration = Duration::from_secs(15);
 /// How long cargo-lambda may take to end the functions and itself before both are killed.
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -41,6 +46,7 @@ const GRACE: Duration = Duration::from_secs(4);
 pub struct Watch {
     url: String,
     child: Child,
+    pipes: JoinSet<()>,
     family: Family,
 }
 
@@ -84,6 +90,7 @@ impl Watch {
         port: u16,
         profile: Profile,
         variables: &Variables,
+        output: &Output,
     ) -> Result<Self> {
         let mut command = family.command(&cargo_lambda.program);
         command
@@ -97,7 +104,8 @@ impl Watch {
         for name in FOREIGN {
             command.env_remove(name);
         }
-        let child = command
+        output.apply(&mut command)?;
+        let mut child = command
             .current_dir(root)
             .envs(variables)
             .stdin(Stdio::null())
@@ -105,6 +113,7 @@ impl Watch {
             .with_context(|| format!("{} cannot be started", cargo_lambda.program.display()))?;
         let mut watch = Self {
             url: format!("http://127.0.0.1:{port}"),
+            pipes: output::pass_on(&mut child),
             child,
             family,
         };
@@ -137,35 +146,22 @@ impl Watch {
     /// Calls each function once, so that it runs when the first request comes. Answers the names of those that did
     /// not answer in time.
     pub async fn warm(&self, template: &Template) -> Vec<String> {
-        let calls = template.functions.iter().map(|function| async {
-            let answered = tokio::time::timeout(START, self.call(function)).await;
-            match answered {
-                Ok(Ok(())) => None,
-                Ok(Err(_)) | Err(_) => Some(function.name.clone()),
-            }
-        });
-        let silent = futures_util::future::join_all(calls).await;
-        silent.into_iter().flatten().collect()
-    }
-
-    /// A request below its first route to which the answer is 404, or an empty batch.
-    async fn call(&self, function: &Function) -> Result<()> {
-        match function.routes.first() {
-            Some(route) => {
-                let path = match route.path.as_str() {
-                    "$default" => "/",
-                    path => &path.replace("{proxy+}", "warm-up"),
-                };
-                let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-                let answer = client.get(format!("{}{path}", self.url).parse()?).await?;
-                answer.into_body().collect().await?;
-            }
-            None => {
-                let invoke = pump::function(&self.url, &function.name, START);
-                invoke(json!({ "Records": [] })).await?;
-            }
+        let mut calls = JoinSet::new();
+        for function in &template.functions {
+            let (url, function) = (self.url.clone(), function.clone());
+            calls.spawn(async move {
+                let answered = tokio::time::timeout(START, call(&url, &function)).await;
+                (function.name, matches!(answered, Ok(Ok(()))))
+            });
         }
-        Ok(())
+        let mut silent: Vec<String> = calls
+            .join_all()
+            .await
+            .into_iter()
+            .filter_map(|(name, answered)| (!answered).then_some(name))
+            .collect();
+        silent.sort();
+        silent
     }
 
     /// Waits for cargo-lambda to end by itself, which it is not meant to.
@@ -174,7 +170,26 @@ impl Watch {
     }
 
     /// Ends cargo-lambda and every function within some seconds.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        // cargo-lambda complains of every function that ends before it.
+        self.pipes.abort_all();
         self.family.end(GRACE).await;
     }
+}
+
+/// Calls a function with a request below its first route, to which the answer is 404, or with an empty batch.
+async fn call(url: &str, function: &Function) -> Result<()> {
+    let Some(route) = function.routes.first() else {
+        let invoke = pump::function(url, &function.name, START);
+        invoke(json!({ "Records": [] })).await?;
+        return Ok(());
+    };
+    let path = match route.path.as_str() {
+        "$default" => "/",
+        path => &path.replace("{proxy+}", "warm-up"),
+    };
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let answer = client.get(format!("{url}{path}").parse()?).await?;
+    answer.into_body().collect().await?;
+    Ok(())
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Region, SharedCredentialsProvider, SharedHttpClient, retry::RetryConfig,
-    timeout::TimeoutConfig,
+    BehaviorVersion, Region, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
@@ -57,7 +57,9 @@ impl Clients {
             .credentials_provider(self.credentials.clone())
             .region(self.region.clone())
             .retry_config(self.retry.clone())
-            .timeout_config(self.timeout.clone());
+            .timeout_config(self.timeout.clone())
+            // Answers are small and whole; the attempt's time-out is enough.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(aws.dynamodb_endpoint.clone());
         config
     }

@@ -175,10 +175,7 @@ impl Reader<'_> {
     fn list(&self, name: &str) -> Vec<String> {
         let text = self.optional(name).unwrap_or_default();
         let parts = text.split(',').map(str::trim);
-        parts
-            .filter(|p| !p.is_empty())
-            .map(str::to_owned)
-            .collect()
+        parts.filter(|p| !p.is_empty()).map(str::to_owned).collect()
     }
 
     fn url(&mut self, name: &str) -> Option<String> {
@@ -223,7 +220,8 @@ impl Reader<'_> {
 }
 
 fn is_http_url(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 /// What a variable of this type should have been, for the error, and what stands in for it until then.
@@ -265,7 +263,10 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_template() {
         let config = read(&[]).unwrap();
-        assert_eq!(config.public_url.as_deref(), Some("https://api.example.com"));
+        assert_eq!(
+            config.public_url.as_deref(),
+            Some("https://api.example.com")
+        );
         assert_eq!(config.environment, "production");
         assert_eq!(config.limits.per_minute, 100);
         assert_eq!(config.limits.registrations_per_hour, 5);

@@ -1,8 +1,11 @@
 //! The start of a function: configuration, logs, clients, and the Lambda runtime's loop.
 
-use lambda_http::aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use tracing_subscriber::filter::LevelFilter;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{App, Config};
@@ -28,28 +31,37 @@ pub async fn serve(app: App, routes: OpenApiRouter<App>) -> Result<(), StartErro
     lambda_http::run(crate::http::wrap(app, routes)).await
 }
 
-/// Gives batches from a queue to `handle` until Lambda ends the instance.
-pub async fn consume<F: Future<Output = SqsBatchResponse>>(
-    app: App,
-    handle: impl Fn(App, SqsEvent) -> F,
-) -> Result<(), StartError> {
-    let service = lambda_runtime::service_fn(|event: LambdaEvent<SqsEvent>| {
+/// Gives events that are not HTTP, as batches from a queue, to `handle` until Lambda ends the instance.
+pub async fn consume<E, A, F>(app: App, handle: impl Fn(App, E) -> F) -> Result<(), StartError>
+where
+    E: DeserializeOwned,
+    A: Serialize,
+    F: Future<Output = A>,
+{
+    let service = lambda_runtime::service_fn(|event: LambdaEvent<E>| {
         let handled = handle(app.clone(), event.payload);
         async { Ok::<_, StartError>(handled.await) }
     });
     lambda_runtime::run(service).await
 }
 
+/// Crates whose spans and events would cost time on each request and tell nobody anything.
+const QUIET: [&str; 6] = ["aws_", "h2", "hyper", "lambda_", "rustls", "tower"];
+
 /// Logs as JSON, one line an event, to standard output. Panics are logged the same way.
 fn init_logs(level: LevelFilter) {
-    tracing_subscriber::fmt()
+    let quiet = QUIET.map(|crate_name| (crate_name, level.min(LevelFilter::WARN)));
+    let filter = Targets::new().with_default(level).with_targets(quiet);
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
-        .without_time()
-        .with_max_level(level)
+        .without_time();
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
         .init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

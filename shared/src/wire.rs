@@ -5,8 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::models::{self, Role};
 use crate::models::text::{Email, Name, Phone, Username, Website};
+use crate::models::{self, Role};
 
 /// A user, as they see themselves.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -55,15 +55,27 @@ async fn the_budget_of_register_and_login() {
     let anon = stage.anon();
     let account = json!({"email": "ada@example.com", "password": PASSWORD, "username": "ada"});
     // The limit's write, and one transaction.
-    anon.post(REGISTER, account).await.expect(201).expect_round_trips(2);
+    anon.post(REGISTER, account)
+        .await
+        .expect(201)
+        .expect_round_trips(2);
     // The limit with the login name, the account, and one transaction.
     let credentials = json!({"username": "ada", "password": PASSWORD});
-    anon.post(LOGIN, credentials).await.expect(200).expect_round_trips(3);
+    anon.post(LOGIN, credentials)
+        .await
+        .expect(200)
+        .expect_round_trips(3);
     // Nobody of that name costs the same, so that the cost does not tell.
     let wrong = json!({"username": "ada", "password": "Wrong-horse-7"});
-    anon.post(LOGIN, wrong).await.expect(401).expect_round_trips(3);
+    anon.post(LOGIN, wrong)
+        .await
+        .expect(401)
+        .expect_round_trips(3);
     let nobody = json!({"username": "nobody", "password": PASSWORD});
-    anon.post(LOGIN, nobody).await.expect(401).expect_round_trips(3);
+    anon.post(LOGIN, nobody)
+        .await
+        .expect(401)
+        .expect_round_trips(3);
 }
 
 #[tokio::test]
@@ -79,7 +91,9 @@ async fn login_takes_json_and_forms_email_and_username() {
     }
     let form = "grant_type=password&username=ada%40example.com&password=Correct-horse-7&scope=";
     let kind = Some("application/x-www-form-urlencoded");
-    anon.send("POST", LOGIN, kind, form.as_bytes()).await.expect(200);
+    anon.send("POST", LOGIN, kind, form.as_bytes())
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -89,20 +103,36 @@ async fn a_wrong_login_tells_nothing() {
     let anon = stage.anon();
 
     let wrong = json!({"email": ada.email, "password": "Wrong-horse-7"});
-    let wrong = anon.post(LOGIN, wrong).await.expect_problem(401, "invalid_credentials");
+    let wrong = anon
+        .post(LOGIN, wrong)
+        .await
+        .expect_problem(401, "invalid_credentials");
     let nobody = json!({"email": "nobody@example.com", "password": PASSWORD});
-    let nobody = anon.post(LOGIN, nobody).await.expect_problem(401, "invalid_credentials");
+    let nobody = anon
+        .post(LOGIN, nobody)
+        .await
+        .expect_problem(401, "invalid_credentials");
     assert_eq!(wrong.text("detail"), nobody.text("detail"));
     assert!(wrong.header("www-authenticate").starts_with("Bearer"));
 
     let impossible = json!({"email": "no address", "password": PASSWORD});
-    anon.post(LOGIN, impossible).await.expect_problem(401, "invalid_credentials");
+    anon.post(LOGIN, impossible)
+        .await
+        .expect_problem(401, "invalid_credentials");
 
     let neither = json!({"password": PASSWORD});
-    let neither = anon.post(LOGIN, neither).await.expect_problem(422, "validation_failed");
-    assert_eq!(neither.wrong_fields(), [("email".into(), "required".into())]);
+    let neither = anon
+        .post(LOGIN, neither)
+        .await
+        .expect_problem(422, "validation_failed");
+    assert_eq!(
+        neither.wrong_fields(),
+        [("email".into(), "required".into())]
+    );
     let both = json!({"email": ada.email, "username": "ada", "password": PASSWORD});
-    anon.post(LOGIN, both).await.expect_problem(422, "validation_failed");
+    anon.post(LOGIN, both)
+        .await
+        .expect_problem(422, "validation_failed");
 }
 
 #[tokio::test]
@@ -116,8 +146,12 @@ async fn a_taken_address_or_name_is_a_conflict_that_leaves_nothing() {
         )
     };
     register("ada@example.com", "ada").await.expect(201);
-    register("ADA@Example.com", "other").await.expect_problem(409, "email_taken");
-    register("other@example.com", "ADA").await.expect_problem(409, "username_taken");
+    register("ADA@Example.com", "other")
+        .await
+        .expect_problem(409, "email_taken");
+    register("other@example.com", "ADA")
+        .await
+        .expect_problem(409, "username_taken");
     // Neither refusal has kept the name that was free.
     register("other@example.com", "other").await.expect(201);
 }
@@ -155,7 +189,9 @@ async fn privileged_fields_are_refused() {
         "email": "ada@example.com", "password": PASSWORD, "role": "admin", "is_verified": true,
     });
     let answer = stage.anon().post(REGISTER, account).await;
-    let answer = answer.expect_problem(422, "validation_failed").expect_round_trips(0);
+    let answer = answer
+        .expect_problem(422, "validation_failed")
+        .expect_round_trips(0);
     let expected: HashSet<(String, String)> = [
         ("role".into(), "unknown_field".into()),
         ("is_verified".into(), "unknown_field".into()),
@@ -178,7 +214,10 @@ async fn a_password_keeps_the_rules_and_is_not_the_address() {
         let answer = answer.expect_problem(422, "validation_failed");
         assert_eq!(answer.wrong_fields(), [("password".into(), code.into())]);
         let body = String::from_utf8_lossy(&answer.body).into_owned();
-        assert!(!body.contains(password), "the answer repeats the password: {body}");
+        assert!(
+            !body.contains(password),
+            "the answer repeats the password: {body}"
+        );
     }
 }
 
@@ -188,16 +227,22 @@ async fn registrations_are_limited_per_address_and_hour() {
     let anon = stage.anon();
     let register = async |n: u8| {
         let email = format!("ada{n}@example.com");
-        anon.post(REGISTER, json!({"email": email, "password": PASSWORD})).await
+        anon.post(REGISTER, json!({"email": email, "password": PASSWORD}))
+            .await
     };
     // What is not valid does not count.
-    anon.post(REGISTER, json!({"email": "no"})).await.expect(422);
+    anon.post(REGISTER, json!({"email": "no"}))
+        .await
+        .expect(422);
     for n in 0..5 {
         let answer = register(n).await.expect(201);
         assert_eq!(answer.header("x-ratelimit-limit"), "5");
         assert_eq!(answer.header("x-ratelimit-remaining"), (4 - n).to_string());
     }
-    let limited = register(5).await.expect_problem(429, "rate_limited").expect_round_trips(1);
+    let limited = register(5)
+        .await
+        .expect_problem(429, "rate_limited")
+        .expect_round_trips(1);
     let seconds: u64 = limited.header("retry-after").parse().unwrap();
     assert!((1..=3_600).contains(&seconds));
     assert_eq!(limited.header("x-ratelimit-remaining"), "0");
@@ -221,7 +266,10 @@ async fn logins_are_limited_even_when_they_come_at_once() {
 
     // Once the window is full, not even the right password is looked at, and nothing is written.
     let right = json!({"email": ada.email, "password": PASSWORD});
-    let answer = thief.post(LOGIN, right.clone()).await.expect_problem(429, "rate_limited");
+    let answer = thief
+        .post(LOGIN, right.clone())
+        .await
+        .expect_problem(429, "rate_limited");
     answer.expect_round_trips(1);
     // The victim comes from elsewhere and is not locked out.
     stage.anon().post(LOGIN, right).await.expect(200);
@@ -234,9 +282,15 @@ async fn ipv6_is_limited_by_its_64() {
         let account = json!({"email": email, "password": PASSWORD});
         stage.anon().from_ip(ip).post(REGISTER, account).await
     };
-    register("2001:db8:1:2::1", "a@example.com").await.expect(201);
-    register("2001:db8:1:2:ffff::9", "b@example.com").await.expect(429);
-    register("2001:db8:1:3::1", "b@example.com").await.expect(201);
+    register("2001:db8:1:2::1", "a@example.com")
+        .await
+        .expect(201);
+    register("2001:db8:1:2:ffff::9", "b@example.com")
+        .await
+        .expect(429);
+    register("2001:db8:1:3::1", "b@example.com")
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -262,7 +316,14 @@ async fn no_secret_is_stored_in_clear() {
     let credentials = json!({"email": ada.email, "password": PASSWORD});
     let token = stage.anon().post(LOGIN, credentials).await.expect(200);
     let items = stage.all_items().await;
-    for secret in [PASSWORD.to_owned(), token.text("refresh_token"), token.text("access_token")] {
-        assert!(!items.iter().any(|item| item.contains(&secret)), "{secret} is stored");
+    for secret in [
+        PASSWORD.to_owned(),
+        token.text("refresh_token"),
+        token.text("access_token"),
+    ] {
+        assert!(
+            !items.iter().any(|item| item.contains(&secret)),
+            "{secret} is stored"
+        );
     }
 }

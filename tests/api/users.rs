@@ -39,11 +39,21 @@ async fn the_budget_of_the_own_profile() {
     let stage = Stage::new().await;
     let ada = stage.user().await;
     // Two small items, read consistently: one unit each.
-    ada.get(ME).await.expect(200).expect_round_trips(1).expect_units(2.0, 0.0);
+    ada.get(ME)
+        .await
+        .expect(200)
+        .expect_round_trips(1)
+        .expect_units(2.0, 0.0);
     let change = json!({"first_name": "Ada"});
-    ada.patch(ME, change.clone()).await.expect(200).expect_round_trips(2);
+    ada.patch(ME, change.clone())
+        .await
+        .expect(200)
+        .expect_round_trips(2);
     // What changes nothing writes nothing.
-    ada.patch(ME, change).await.expect(200).expect_round_trips(1);
+    ada.patch(ME, change)
+        .await
+        .expect(200)
+        .expect_round_trips(1);
 }
 
 #[tokio::test]
@@ -54,13 +64,25 @@ async fn a_changed_address_is_unique_and_to_be_verified() {
     assert_eq!(admin.get(ME).await.json()["is_verified"], true);
 
     let taken = json!({"email": ada.email.to_uppercase()});
-    admin.patch(ME, taken).await.expect_problem(409, "email_taken");
-    let user = admin.patch(ME, json!({"email": "chief@example.com"})).await.expect(200).json();
+    admin
+        .patch(ME, taken)
+        .await
+        .expect_problem(409, "email_taken");
+    let user = admin
+        .patch(ME, json!({"email": "chief@example.com"}))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(user["email"], "chief@example.com");
     assert_eq!(user["is_verified"], false);
     // The old address is free, and the new one logs in.
-    ada.patch(ME, json!({"email": "admin@example.com"})).await.expect(200);
-    stage.anon().log_in("chief@example.com", tests::PASSWORD).await;
+    ada.patch(ME, json!({"email": "admin@example.com"}))
+        .await
+        .expect(200);
+    stage
+        .anon()
+        .log_in("chief@example.com", tests::PASSWORD)
+        .await;
     let null = admin.patch(ME, json!({"email": null})).await.expect(422);
     assert_eq!(null.wrong_fields(), [("email".into(), "required".into())]);
 }
@@ -70,10 +92,14 @@ async fn a_changed_user_name_frees_the_old_one() {
     let stage = Stage::new().await;
     let (ada, bob) = (stage.user().await, stage.user().await);
     ada.patch(ME, json!({"username": "ada"})).await.expect(200);
-    bob.patch(ME, json!({"username": "ADA"})).await.expect_problem(409, "username_taken");
+    bob.patch(ME, json!({"username": "ADA"}))
+        .await
+        .expect_problem(409, "username_taken");
     // Another case of the own name is not taken.
     ada.patch(ME, json!({"username": "Ada"})).await.expect(200);
-    ada.patch(ME, json!({"username": "countess"})).await.expect(200);
+    ada.patch(ME, json!({"username": "countess"}))
+        .await
+        .expect(200);
     bob.patch(ME, json!({"username": "ADA"})).await.expect(200);
     bob.patch(ME, json!({"username": null})).await.expect(200);
     ada.patch(ME, json!({"username": "ada"})).await.expect(200);
@@ -87,17 +113,28 @@ async fn etags_save_a_transfer_and_a_lost_update() {
     let tag = first.header("etag").to_owned();
     assert_eq!(first.header("cache-control"), "private, no-cache");
 
-    let unchanged = ada.clone().with_header("if-none-match", &tag).get(ME).await.expect(304);
+    let unchanged = ada
+        .clone()
+        .with_header("if-none-match", &tag)
+        .get(ME)
+        .await
+        .expect(304);
     assert!(unchanged.body.is_empty());
     assert_eq!(unchanged.header("etag"), tag);
 
     let careful = ada.clone().with_header("if-match", &tag);
-    let changed = careful.patch(ME, json!({"first_name": "Ada"})).await.expect(200);
+    let changed = careful
+        .patch(ME, json!({"first_name": "Ada"}))
+        .await
+        .expect(200);
     assert_ne!(changed.header("etag"), tag);
     let stale = careful.patch(ME, json!({"first_name": "Eve"})).await;
     stale.expect_problem(412, "precondition_failed");
     assert_eq!(ada.get(ME).await.json()["first_name"], "Ada");
-    ada.with_header("if-none-match", &tag).get(ME).await.expect(200);
+    ada.with_header("if-none-match", &tag)
+        .get(ME)
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -127,9 +164,23 @@ async fn a_profile_change_keeps_the_rules() {
         "email": "no", "username": "a b", "phone": "1", "website": "javascript:alert(1)",
         "first_name": "", "role": "admin", "is_active": false,
     });
-    let answer = ada.patch(ME, change).await.expect_problem(422, "validation_failed");
-    let fields: std::collections::HashSet<_> =
-        answer.wrong_fields().into_iter().map(|(field, _)| field).collect();
-    let expected = ["email", "username", "phone", "website", "first_name", "role", "is_active"];
+    let answer = ada
+        .patch(ME, change)
+        .await
+        .expect_problem(422, "validation_failed");
+    let fields: std::collections::HashSet<_> = answer
+        .wrong_fields()
+        .into_iter()
+        .map(|(field, _)| field)
+        .collect();
+    let expected = [
+        "email",
+        "username",
+        "phone",
+        "website",
+        "first_name",
+        "role",
+        "is_active",
+    ];
     assert_eq!(fields, expected.map(str::to_owned).into());
 }

@@ -28,15 +28,23 @@ impl<'a> Actor<'a> {
     /// Registers and logs in.
     pub(crate) async fn register(self, email: &str) -> Actor<'a> {
         let account = json!({"email": email, "password": PASSWORD});
-        self.post("/api/v1/auth/register", account).await.expect(201);
+        self.post("/api/v1/auth/register", account)
+            .await
+            .expect(201);
         self.log_in(email, PASSWORD).await
     }
 
     /// Logs in and becomes somebody.
     pub async fn log_in(mut self, email: &str, password: &str) -> Actor<'a> {
         let credentials = json!({"email": email, "password": password});
-        let token = self.post("/api/v1/auth/login", credentials).await.expect(200);
-        self = self.with_header("authorization", &format!("Bearer {}", token.text("access_token")));
+        let token = self
+            .post("/api/v1/auth/login", credentials)
+            .await
+            .expect(200);
+        self = self.with_header(
+            "authorization",
+            &format!("Bearer {}", token.text("access_token")),
+        );
         let me = self.get("/api/v1/users/me").await.expect(200);
         (self.email, self.id) = (me.text("email"), me.text("id"));
         self
@@ -73,7 +81,13 @@ impl<'a> Actor<'a> {
 
     pub async fn send_json(&self, method: &str, path: &str, body: Value) -> Answer {
         let body = body.to_string();
-        self.send(method, path, Some("application/json"), body.as_bytes()).await
+        self.send(method, path, Some("application/json"), body.as_bytes())
+            .await
+    }
+
+    /// The event of a request without a body.
+    pub fn event(&self, method: &str, path: &str) -> Value {
+        gateway::event(method, path, &self.headers, None, &self.ip)
     }
 
     /// A request as it is, with whatever body.

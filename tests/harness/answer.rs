@@ -23,7 +23,10 @@ impl Answer {
         Self {
             status: parts.status,
             headers: parts.headers,
-            body: axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+            body: axum::body::to_bytes(body, usize::MAX)
+                .await
+                .unwrap()
+                .to_vec(),
             usage: usage.expect("the route is wrapped"),
         }
     }
@@ -39,13 +42,24 @@ impl Answer {
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
         let answer = self.expect(status);
-        assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:?}");
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{answer:?}"
+        );
         let problem = answer.json();
         assert_eq!(problem["code"], code, "{answer:?}");
         assert_eq!(problem["status"], status, "{answer:?}");
-        assert_eq!(problem["request_id"], answer.header("x-request-id"), "{answer:?}");
+        assert_eq!(
+            problem["request_id"],
+            answer.header("x-request-id"),
+            "{answer:?}"
+        );
         for member in ["type", "title", "detail", "instance"] {
-            assert!(problem[member].is_string(), "{member} is missing: {answer:?}");
+            assert!(
+                problem[member].is_string(),
+                "{member} is missing: {answer:?}"
+            );
         }
         answer
     }
@@ -53,7 +67,12 @@ impl Answer {
     /// Asserts the number of DynamoDB round trips, which is a route's budget, and goes on.
     #[track_caller]
     pub fn expect_round_trips(self, expected: u32) -> Self {
-        assert_eq!(self.usage.round_trips(), expected, "{:?} for {self:?}", self.usage);
+        assert_eq!(
+            self.usage.round_trips(),
+            expected,
+            "{:?} for {self:?}",
+            self.usage
+        );
         self
     }
 
@@ -74,16 +93,24 @@ impl Answer {
     #[track_caller]
     pub fn text(&self, field: &str) -> String {
         let value = &self.json()[field];
-        value.as_str().unwrap_or_else(|| panic!("{field} is no text: {self:?}")).to_owned()
+        value
+            .as_str()
+            .unwrap_or_else(|| panic!("{field} is no text: {self:?}"))
+            .to_owned()
     }
 
     /// The fields that a 422 names, with their codes.
     #[track_caller]
     pub fn wrong_fields(&self) -> Vec<(String, String)> {
         let problem = self.json();
-        let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{self:?}"));
+        let errors = problem["errors"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{self:?}"));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        errors.iter().map(|e| (text(&e["field"]), text(&e["code"]))).collect()
+        errors
+            .iter()
+            .map(|e| (text(&e["field"]), text(&e["code"])))
+            .collect()
     }
 
     /// A header's text, empty without it.

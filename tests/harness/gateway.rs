@@ -67,7 +67,9 @@ pub(crate) fn event(
     ip: &str,
 ) -> Value {
     use base64::Engine;
-    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
     let headers: BTreeMap<_, _> = headers.iter().cloned().collect();
     let body = body.map(|body| base64::engine::general_purpose::STANDARD.encode(body));
     json!({

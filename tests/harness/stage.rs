@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use lambda_http::aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use lambda_http::aws_lambda_events::sqs::SqsEvent;
 use local::aws::{LocalAws, Ports, Storage};
-use local::provision;
+use local::{provision, pump};
 use local::template::Template;
 use serde_json::Value;
 use shared::auth::SigningKeys;
@@ -17,6 +17,8 @@ use crate::{Actor, Answer, Gateway};
 
 /// The password of every actor.
 pub const PASSWORD: &str = "Correct-horse-7";
+
+const SECRET: &str = "the secret of the tests, known to all";
 
 static AWS: LazyLock<LocalAws> =
     LazyLock::new(|| LocalAws::start(Storage::Memory, Ports::Any).expect("the local AWS starts"));
@@ -35,6 +37,7 @@ pub fn template() -> &'static Template {
 /// A bundle of functions with tables and a queue of its own.
 pub struct Stage {
     pub app: App,
+    variables: BTreeMap<String, String>,
     gateway: Gateway,
     sqs: aws_sdk_sqs::Client,
 }
@@ -59,6 +62,7 @@ impl Stage {
             ("AWS_SECRET_ACCESS_KEY", local::aws::SECRET_ACCESS_KEY),
             ("AWS_ENDPOINT_URL_DYNAMODB", AWS.dynamodb_url()),
             ("AWS_ENDPOINT_URL_SQS", AWS.sqs_url()),
+            ("AUTH_SECRET", SECRET),
             ("APP_TABLE", &tables["AppTable"]),
             ("VAULT_TABLE", &tables["VaultTable"]),
             ("TASK_QUEUE_URL", &queues["TaskQueue"]),
@@ -66,18 +70,26 @@ impl Stage {
             ("REGISTER_LIMIT_PER_HOUR", "1000"),
             ("LOGIN_LIMIT_PER_MINUTE", "1000"),
         ];
-        let config = Config::from_lookup(|name| {
-            let found = variables.iter().chain(&defaults).find(|(n, _)| *n == name);
-            found.map(|(_, value)| (*value).to_owned())
-        });
+        let variables = defaults.iter().chain(variables);
+        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables: BTreeMap<_, _> = variables.collect();
+        let config = Config::from_lookup(|name| variables.get(name).cloned());
         let app = App::new(config.expect("the configuration is right")).expect("the app starts");
-        let keys = SigningKeys::derive("the secret of the tests, known to all").unwrap();
-        app.sign_with(keys).await.expect("the keys can be published");
+        let keys = SigningKeys::derive(SECRET).unwrap();
+        app.sign_with(keys)
+            .await
+            .expect("the keys can be published");
         Self {
+            variables,
             gateway: Gateway::new(bundle(&app)),
             sqs: local::aws::sqs_client(AWS.sqs_url()),
             app,
         }
+    }
+
+    /// What the functions of this bundle are told, for one that runs as a process of its own.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
     }
 
     /// Somebody who is not signed in, from an address of their own.
@@ -90,13 +102,17 @@ impl Stage {
     /// Somebody who has registered and logged in.
     pub async fn user(&self) -> Actor<'_> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.anon().register(&format!("user{number}@example.com")).await
+        self.anon()
+            .register(&format!("user{number}@example.com"))
+            .await
     }
 
     /// The first superuser, made as `cargo dev` makes it, logged in.
     pub async fn admin(&self) -> Actor<'_> {
         let email = "admin@example.com";
-        local::superuser::ensure(&self.app, email, PASSWORD).await.expect("a superuser");
+        local::superuser::ensure(&self.app, email, PASSWORD)
+            .await
+            .expect("a superuser");
         self.anon().log_in(email, PASSWORD).await
     }
 
@@ -110,39 +126,26 @@ impl Stage {
         Answer::of(self.gateway.send_to(function, event).await).await
     }
 
-    /// Gives all messages of the task queue to the worker, as the event source mapping does: in batches, and
-    /// deleting those that the worker does not name as failed. Answers how many succeeded and failed.
+    /// Gives all messages of the task queue to the worker, as the event source mapping does. Answers how many
+    /// succeeded and how many failed.
     pub async fn work(&self) -> (usize, usize) {
+        let trigger = &TEMPLATE.function("worker").unwrap().triggers[0];
         let url = &self.app.config.task_queue_url;
-        let (mut succeeded, mut failed) = (0, 0);
-        loop {
-            let batch = self.sqs.receive_message().queue_url(url);
-            let batch = batch.max_number_of_messages(10).wait_time_seconds(0);
-            let messages = batch.send().await.unwrap().messages.unwrap_or_default();
-            if messages.is_empty() {
-                return (succeeded, failed);
-            }
-            let records = messages.iter().map(|message| {
-                let mut record = SqsMessage::default();
-                record.message_id = message.message_id.clone();
-                record.body = message.body.clone();
-                record
-            });
-            let mut event = SqsEvent::default();
-            event.records = records.collect();
+        let source = pump::Source::new(&self.sqs, url, trigger).await.unwrap();
+        let worker = async |event| {
+            let event: SqsEvent = serde_json::from_value(event)?;
             let response = worker::handle(self.app.clone(), event).await;
-            let failures = response.batch_item_failures;
-            for message in messages {
-                let id = message.message_id.unwrap();
-                if failures.iter().any(|failure| failure.item_identifier == id) {
-                    failed += 1;
-                    continue;
-                }
-                let delete = self.sqs.delete_message().queue_url(url);
-                let delete = delete.set_receipt_handle(message.receipt_handle);
-                delete.send().await.unwrap();
-                succeeded += 1;
+            Ok(serde_json::to_value(response)?)
+        };
+        let (mut received, mut failed) = (0, 0);
+        loop {
+            let batch = pump::deliver(&self.sqs, &source, 0, &worker).await.unwrap();
+            assert_eq!(batch.error, None, "a batch failed as a whole");
+            if batch.received == 0 {
+                return (received - failed, failed);
             }
+            received += batch.received;
+            failed += batch.failed;
         }
     }
 
@@ -160,7 +163,10 @@ impl Stage {
         let mut items = Vec::new();
         for table in [self.app.config.app_table.clone(), vault] {
             let page = dynamodb.scan().table_name(table).send().await.unwrap();
-            assert!(page.last_evaluated_key.is_none(), "more than a page of items");
+            assert!(
+                page.last_evaluated_key.is_none(),
+                "more than a page of items"
+            );
             items.extend(page.items().iter().map(|item| format!("{item:?}")));
         }
         items

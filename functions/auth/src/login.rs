@@ -48,7 +48,9 @@ pub(crate) async fn login(
     let attempts = rule.window(&info.limit_subject(), time::now());
 
     let account = find_account(&app, name, &attempts, &info).await?;
-    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let hash = account
+        .as_ref()
+        .map(|account| account.password_hash.clone());
     let is_right = passwords::verify(&credentials.password, hash).await?;
     let Some(Account { user, .. }) = account.filter(|_| is_right) else {
         info.note_limit(app.store.take(&attempts).await?);
@@ -59,7 +61,9 @@ pub(crate) async fn login(
         return Err(Error::AccountInactive);
     }
     let session = Session::begin(info.ip().to_string(), info.user_agent());
-    app.store.begin_session(user.id, &session, &attempts).await?;
+    app.store
+        .begin_session(user.id, &session, &attempts)
+        .await?;
     Token::first(&app, &info, &user, &session)
 }
 

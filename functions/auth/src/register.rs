@@ -35,7 +35,10 @@ pub(crate) async fn register(
     Body(account): Body<NewAccount>,
 ) -> Result<Response> {
     let refused = |e: shared::models::text::Invalid| Error::invalid("password", e.code, e.message);
-    account.password.differs_from(&account.email).map_err(refused)?;
+    account
+        .password
+        .differs_from(&account.email)
+        .map_err(refused)?;
 
     let rule = Rule {
         name: "register",

@@ -39,8 +39,12 @@ pub fn document() -> OpenApi {
                 .build(),
         ))
         .build();
-    let functions: [OpenApiRouter<App>; 4] =
-        [auth::router(), users::router(), system::router(), crate::router()];
+    let functions: [OpenApiRouter<App>; 4] = [
+        auth::router(),
+        users::router(),
+        system::router(),
+        crate::router(),
+    ];
     let whole = OpenApiRouter::with_openapi(empty);
     let whole = functions.into_iter().fold(whole, OpenApiRouter::merge);
     whole.into_openapi()

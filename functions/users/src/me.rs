@@ -53,13 +53,21 @@ pub(crate) async fn update_me(
     etag::check_if_match(&headers, before.version)?;
     let mut after = change.apply(before.clone())?;
     if after == before {
-        return Ok(etag::respond(&HeaderMap::new(), before.version, wire::User::from(before)));
+        return Ok(etag::respond(
+            &HeaderMap::new(),
+            before.version,
+            wire::User::from(before),
+        ));
     }
     after.version += 1;
     after.updated_at = time::now();
     let audit = audit(&before, &after, &info.ip().to_string());
     app.store.update_user(&before, &after, &audit).await?;
-    Ok(etag::respond(&HeaderMap::new(), after.version, wire::User::from(after)))
+    Ok(etag::respond(
+        &HeaderMap::new(),
+        after.version,
+        wire::User::from(after),
+    ))
 }
 
 /// Change my profile (PUT)
@@ -145,7 +153,9 @@ fn audit(before: &User, after: &User, ip: &str) -> AuditEntry {
         ("first_name", |u| u.first_name.as_ref().map(Name::as_str)),
         ("last_name", |u| u.last_name.as_ref().map(Name::as_str)),
         ("full_name", |u| u.full_name.as_ref().map(Name::as_str)),
-        ("desired_name", |u| u.desired_name.as_ref().map(Name::as_str)),
+        ("desired_name", |u| {
+            u.desired_name.as_ref().map(Name::as_str)
+        }),
         ("phone", |u| u.phone.as_ref().map(Phone::as_str)),
         ("website", |u| u.website.as_ref().map(Website::as_str)),
     ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use dynoxide::Database;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,9 +21,11 @@ pub(super) fn open(storage: &Storage) -> Result<Database> {
     let path = file
         .to_str()
         .with_context(|| format!("the path {} is not UTF-8", file.display()))?;
-    Database::new(path).with_context(|| {
-        format!(
-            "the database {} cannot be opened; `cargo dev --reset` starts with an empty one",
+    // SQLite's own words say the same several times over, and nothing that helps.
+    Database::new(path).map_err(|_| {
+        anyhow!(
+            "{} cannot be opened as a database; make it readable and writable, or start with an empty one by \
+             `cargo dev --reset`",
             file.display()
         )
     })

@@ -123,7 +123,9 @@ impl Node {
     pub(super) fn arn_of(&self) -> Result<String> {
         let argument = match self.call() {
             Some((function, argument)) if function == "Fn::GetAtt" => argument,
-            _ => return Err(self.error("must be the ARN of a resource here, as in `!GetAtt X.Arn`")),
+            _ => {
+                return Err(self.error("must be the ARN of a resource here, as in `!GetAtt X.Arn`"));
+            }
         };
         let (resource, attribute) = match argument.items() {
             Ok(parts) => match parts.as_slice() {

@@ -167,7 +167,9 @@ fn queue(id: String, resource: &Node) -> Result<Queue> {
 fn schedules(id: &str, resource: &Node) -> Result<Vec<Schedule>> {
     let properties = resource.need("Properties")?;
     if let Some(pattern) = properties.get("EventPattern") {
-        return Err(pattern.error("cannot be run locally; only rules with a ScheduleExpression can"));
+        return Err(
+            pattern.error("cannot be run locally; only rules with a ScheduleExpression can")
+        );
     }
     if let Some(state) = properties.get("State")
         && state.text()? != "ENABLED"
@@ -298,7 +300,10 @@ fn check_references(template: &Template) -> Result<()> {
         let redrive = queue.redrive.as_ref()?;
         Some((&queue.id, &redrive.queue))
     });
-    let schedules = template.schedules.iter().map(|rule| (&rule.id, &rule.queue));
+    let schedules = template
+        .schedules
+        .iter()
+        .map(|rule| (&rule.id, &rule.queue));
     let triggers = template.functions.iter().flat_map(|function| {
         let triggers = function.triggers.iter();
         triggers.map(|trigger| (&function.id, &trigger.queue))

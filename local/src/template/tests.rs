@@ -52,10 +52,7 @@ fn the_repository_has_its_queue_and_sweep() {
         .iter()
         .find(|queue| queue.id == "TaskQueue")
         .unwrap();
-    assert_eq!(
-        queue.redrive.as_ref().unwrap().queue,
-        "TaskDeadLetterQueue"
-    );
+    assert_eq!(queue.redrive.as_ref().unwrap().queue, "TaskDeadLetterQueue");
     let sweep = &template.schedules[0];
     assert_eq!(sweep.queue, "TaskQueue");
     assert_eq!(sweep.input, r#"{"schedule":"sweep"}"#);

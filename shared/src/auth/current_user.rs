@@ -1,5 +1,7 @@
 //! The caller of a request, as an extractor: a handler that takes one is for signed-in users only.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -17,7 +19,7 @@ use crate::models::{Scope, User, time};
 pub struct CurrentUser {
     pub user: User,
     pub session: Session,
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
 }
 
 impl CurrentUser {
@@ -47,7 +49,9 @@ impl FromRequestParts<App> for CurrentUser {
         }
         let user = user.ok_or_else(ended)?;
         if !user.is_active {
-            return Err(Error::TokenInvalid("belongs to an account that is not active"));
+            return Err(Error::TokenInvalid(
+                "belongs to an account that is not active",
+            ));
         }
         info.note_user(user.id);
         Ok(Self {
@@ -60,7 +64,10 @@ impl FromRequestParts<App> for CurrentUser {
 
 /// The token of the `Authorization` header (RFC 6750, section 2.1); the scheme's case does not matter.
 fn bearer(parts: &Parts) -> Result<&str> {
-    let header = parts.headers.get(AUTHORIZATION).ok_or(Error::TokenMissing)?;
+    let header = parts
+        .headers
+        .get(AUTHORIZATION)
+        .ok_or(Error::TokenMissing)?;
     let malformed = || Error::TokenInvalid("is malformed");
     let header = header.to_str().map_err(|_| malformed())?;
     match header.split_once(' ') {

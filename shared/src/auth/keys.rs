@@ -1,6 +1,7 @@
 //! Keys: derived from the one secret for those who sign, fetched from the table for those who verify.
 
-use std::sync::{Arc, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -13,6 +14,7 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use ring::{digest, hkdf, hmac};
 
+use super::tokens::Claims;
 use crate::error::{Context, Result};
 use crate::store::Store;
 
@@ -97,14 +99,23 @@ pub struct Keyring(Arc<RwLock<Known>>);
 struct Known {
     keys: Vec<(String, Arc<DecodingKey>)>,
     fetched: Option<Instant>,
+    /// Tokens whose signature was found right by these keys.
+    verified: HashMap<String, Arc<Claims>>,
 }
+
+/// Most tokens that an instance remembers; about a kilobyte each.
+const MOST_VERIFIED: usize = 500;
 
 /// Tokens with made-up key ids must not make us read the table for each.
 const REFETCH_AFTER: Duration = Duration::from_secs(5);
 
 impl Keyring {
     /// The key of that id, if it is or was lately published.
-    pub(super) async fn find(&self, store: &Store, key_id: &str) -> Result<Option<Arc<DecodingKey>>> {
+    pub(super) async fn find(
+        &self,
+        store: &Store,
+        key_id: &str,
+    ) -> Result<Option<Arc<DecodingKey>>> {
         if let Some(key) = self.known(key_id) {
             return Ok(Some(key));
         }
@@ -131,20 +142,46 @@ impl Keyring {
             let key = DecodingKey::from_ed_components(&pair.x).ok()?;
             Some((id, Arc::new(key)))
         };
-        let mut known = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        known.keys = set.keys.iter().filter_map(usable).collect();
-        known.fetched = Some(Instant::now());
+        *self.write() = Known {
+            keys: set.keys.iter().filter_map(usable).collect(),
+            fetched: Some(Instant::now()),
+            verified: HashMap::new(),
+        };
+    }
+
+    /// The claims of a token whose signature was checked before: a client sends the same one for a quarter of
+    /// an hour, and checking takes longer than all the rest that we do for a small request. Expiry and the rest
+    /// of the claims are for the caller to check each time.
+    pub(super) fn recall(&self, token: &str) -> Option<Arc<Claims>> {
+        self.read().verified.get(token).cloned()
+    }
+
+    pub(super) fn remember(&self, token: &str, claims: Arc<Claims>) {
+        let verified = &mut self.write().verified;
+        if verified.len() >= MOST_VERIFIED {
+            verified.clear();
+        }
+        verified.insert(token.to_owned(), claims);
     }
 
     fn known(&self, key_id: &str) -> Option<Arc<DecodingKey>> {
-        let known = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let known = self.read();
         let found = known.keys.iter().find(|(id, _)| id == key_id);
         found.map(|(_, key)| key.clone())
     }
 
     fn is_fresh(&self) -> bool {
-        let known = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        known.fetched.is_some_and(|at| at.elapsed() < REFETCH_AFTER)
+        let fetched = self.read().fetched;
+        fetched.is_some_and(|at| at.elapsed() < REFETCH_AFTER)
+    }
+
+    // A panic elsewhere cannot leave the ring half changed: it is only ever replaced or added to.
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Password hashes: argon2id with 19 MiB, two passes, one lane (OWASP's first choice), as PHC strings.
 
-use std::sync::LazyLock;
-
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::Semaphore;
@@ -12,11 +10,9 @@ use crate::error::{Context, Result};
 /// Each hash takes 19 MiB; more at once than there are cores would only take memory.
 static HASHING: Semaphore = Semaphore::const_new(2);
 
-/// Verified against where there is no user, so that a login takes as long as with one. Its password is nobody's.
-static NOBODY: LazyLock<Option<Hidden>> = LazyLock::new(|| {
-    let password = uuid::Uuid::now_v7().to_string();
-    hash_now(&password).ok().map(Hidden::new)
-});
+/// Verified against where there is no user, so that a login takes as long as with one. It is no password's hash.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdCBpcyBmaXhlZA$\
+                      bm8gcGFzc3dvcmQgaGFzIHRoaXMgaGFzaCwgZXZlciE";
 
 fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
@@ -41,10 +37,8 @@ pub async fn verify(password: &str, hash: Option<Hidden>) -> Result<bool> {
     let password = Hidden::new(password);
     in_turn(move || {
         let known = hash.is_some();
-        let Some(hash) = hash.or_else(|| NOBODY.clone()) else {
-            return false;
-        };
-        let Ok(hash) = PasswordHash::new(hash.reveal()) else {
+        let hash = hash.as_ref().map_or(NOBODY, Hidden::reveal);
+        let Ok(hash) = PasswordHash::new(hash) else {
             return false;
         };
         let same = argon2().verify_password(password.reveal().as_bytes(), &hash);
@@ -67,11 +61,27 @@ mod tests {
     #[tokio::test]
     async fn verifies_what_it_hashed_and_nothing_else() {
         let hash = hash("Correct-horse-7").await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
         let hash = Some(Hidden::new(hash));
         assert!(verify("Correct-horse-7", hash.clone()).await.unwrap());
         assert!(!verify("correct-horse-7", hash).await.unwrap());
         assert!(!verify("Correct-horse-7", None).await.unwrap());
         assert!(!verify("x", Some(Hidden::new("nonsense"))).await.unwrap());
+    }
+
+    #[test]
+    fn nobodys_hash_costs_as_much_as_anybodys() {
+        let (nobody, anybody) = (NOBODY.to_owned(), hash_now("Correct-horse-7").unwrap());
+        let parameters = |hash: &str| {
+            hash.split('$')
+                .take(4)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(parameters(&nobody), parameters(&anybody));
+        assert!(PasswordHash::new(&nobody).is_ok());
     }
 }

@@ -1,5 +1,7 @@
 //! Tokens. Access tokens are JWTs by RFC 9068, signed with EdDSA; refresh tokens are opaque.
 
+use std::sync::Arc;
+
 use jsonwebtoken::{Algorithm, Header, Validation};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,7 @@ use crate::models::{Role, User};
 pub const ACCESS_LIFETIME: i64 = 15 * 60;
 
 /// How far clocks may differ, in seconds.
-const LEEWAY: u64 = 5;
+const LEEWAY: i64 = 5;
 
 /// Longer than any token of ours; what is longer is not worth parsing.
 const LONGEST: usize = 4_096;
@@ -93,7 +95,32 @@ impl SigningKeys {
 
 /// Verifies an access token: signature by a published key, algorithm pinned to EdDSA, `typ`, issuer,
 /// audience and times. Keys that the token brings along (`jku`, `x5u`, `jwk`) are ignored.
-pub async fn verify_access(app: &App, public_url: &str, token: &str) -> Result<Claims> {
+pub async fn verify_access(app: &App, public_url: &str, token: &str) -> Result<Arc<Claims>> {
+    let claims = match app.keyring.recall(token) {
+        Some(claims) => claims,
+        None => {
+            let claims = Arc::new(verify_signature(app, token).await?);
+            app.keyring.remember(token, claims.clone());
+            claims
+        }
+    };
+    if claims.iss != public_url {
+        return Err(Error::TokenInvalid("is from another issuer"));
+    }
+    if claims.aud != public_url {
+        return Err(Error::TokenInvalid("is for another audience"));
+    }
+    let now = time::now().as_second();
+    if claims.exp + LEEWAY <= now {
+        return Err(Error::TokenInvalid("has expired"));
+    }
+    if claims.iat > now + LEEWAY {
+        return Err(Error::TokenInvalid("is from the future"));
+    }
+    Ok(claims)
+}
+
+async fn verify_signature(app: &App, token: &str) -> Result<Claims> {
     if token.len() > LONGEST {
         return Err(Error::TokenInvalid("is too long"));
     }
@@ -109,24 +136,16 @@ pub async fn verify_access(app: &App, public_url: &str, token: &str) -> Result<C
     let key = app.keyring.find(&app.store, &key_id).await?;
     let key = key.ok_or(Error::TokenInvalid("is signed with an unknown key"))?;
     let data = jsonwebtoken::decode::<Claims>(token, &key, &app.validation);
-    let claims = data.map_err(|error| Error::TokenInvalid(refusal(&error)))?.claims;
-    if claims.iss != public_url {
-        return Err(Error::TokenInvalid("is from another issuer"));
-    }
-    if claims.aud != public_url {
-        return Err(Error::TokenInvalid("is for another audience"));
-    }
-    if claims.iat > time::now().as_second() + LEEWAY as i64 {
-        return Err(Error::TokenInvalid("is from the future"));
-    }
-    Ok(claims)
+    Ok(data
+        .map_err(|error| Error::TokenInvalid(refusal(&error)))?
+        .claims)
 }
 
-/// What the library checks of the claims; issuer and audience are compared by [`verify_access`], because they
-/// may depend on the request.
+/// What the library checks of the claims. [`verify_access`] checks what may change between two requests with
+/// one token.
 pub fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
-    validation.leeway = LEEWAY;
+    validation.leeway = LEEWAY.unsigned_abs();
     validation.validate_nbf = true;
     validation.validate_aud = false;
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);

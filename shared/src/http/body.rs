@@ -10,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::error::Category;
-use utoipa::openapi::{RefOr, Schema};
 use utoipa::PartialSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::error::{Error, FieldError, Result};
 
@@ -117,7 +117,11 @@ fn wrong_fields<T: DeserializeOwned + PartialSchema>(json: &[u8]) -> Error {
         if let Some(name) = quoted(&message, "missing field `") {
             // At the root this is a required field, or a wrong one that was taken out: both are told already.
             if !is_root {
-                errors.push(field_error(format!("{path}.{name}"), "required", "is required"));
+                errors.push(field_error(
+                    format!("{path}.{name}"),
+                    "required",
+                    "is required",
+                ));
             }
             break;
         }
@@ -174,9 +178,14 @@ fn quoted<'a>(message: &'a str, start: &str) -> Option<&'a str> {
 fn remove(body: &mut Value, path: &str) -> bool {
     let path = path.split('[').next().unwrap_or(path);
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let names = parent.split('.').filter(|name| !name.is_empty());
-    let parent = names.fold(Some(body), |value, name| value?.get_mut(name));
-    let object = parent.and_then(Value::as_object_mut);
+    let mut value = body;
+    for name in parent.split('.').filter(|name| !name.is_empty()) {
+        match value.get_mut(name) {
+            Some(inner) => value = inner,
+            None => return false,
+        }
+    }
+    let object = value.as_object_mut();
     object.is_some_and(|object| object.remove(name).is_some())
 }
 
@@ -265,7 +274,10 @@ mod tests {
     fn what_is_not_json_is_malformed() {
         for json in ["", "{", "{\"a\":}", "nonsense", "\u{feff}{}"] {
             let error = parse::<Sample>(json.as_bytes()).unwrap_err();
-            assert!(matches!(error, Error::MalformedBody(_)), "{json}: {error:?}");
+            assert!(
+                matches!(error, Error::MalformedBody(_)),
+                "{json}: {error:?}"
+            );
         }
         let not_utf8 = b"{\"email\":\"\xff@example.com\",\"age\":1}";
         let error = parse::<Sample>(not_utf8).unwrap_err();

@@ -133,7 +133,9 @@ fn is_request_id(id: &str) -> bool {
 
 /// `1-5759e988-bd862e3fe1be46a994272793` of `Root=1-…;Parent=…;Sampled=1`.
 fn trace_root(header: &str) -> Option<String> {
-    let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="))?;
+    let root = header
+        .split(';')
+        .find_map(|part| part.trim().strip_prefix("Root="))?;
     is_request_id(root).then(|| root.to_owned())
 }
 

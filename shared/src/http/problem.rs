@@ -69,7 +69,10 @@ pub(super) fn respond(error: &Error, info: &RequestInfo, headers: HeaderMap) -> 
     let kind = HeaderValue::from_static("application/problem+json");
     headers.insert(CONTENT_TYPE, kind);
     headers.remove(http::header::CONTENT_LENGTH);
-    if let Some(challenge) = error.challenge().and_then(|c| HeaderValue::from_str(&c).ok()) {
+    if let Some(challenge) = error
+        .challenge()
+        .and_then(|c| HeaderValue::from_str(&c).ok())
+    {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     match error {

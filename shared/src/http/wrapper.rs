@@ -5,10 +5,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::Router;
 use futures_util::FutureExt;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
@@ -75,13 +75,18 @@ fn finish(mut response: Response, info: &RequestInfo) -> Response {
     let error = match response.extensions_mut().remove::<Arc<Error>>() {
         Some(error) => error,
         // An extractor of axum's own has refused; its text is for humans, so it becomes the detail.
-        None if response.status().is_client_error() && !is_problem(&response) => {
-            Arc::new(Error::BadRequest("The request cannot be understood.".to_owned()))
-        }
+        None if response.status().is_client_error() && !is_problem(&response) => Arc::new(
+            Error::BadRequest("The request cannot be understood.".to_owned()),
+        ),
         None => return response,
     };
     if let Error::Internal(cause) | Error::Unavailable(cause) = &*error {
-        tracing::error!(request = info.id(), code = error.code(), cause = format!("{cause:#}"), "request failed");
+        tracing::error!(
+            request = info.id(),
+            code = error.code(),
+            cause = format!("{cause:#}"),
+            "request failed"
+        );
     }
     let headers = std::mem::take(response.headers_mut());
     problem::respond(&error, info, headers)
@@ -120,11 +125,19 @@ fn decorate(headers: &mut HeaderMap, info: &RequestInfo, spent: Duration) {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (
+            STRICT_TRANSPORT_SECURITY,
+            "max-age=63072000; includeSubDomains",
+        ),
     ];
     for (name, value) in defaults {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
 }
 
@@ -160,8 +173,20 @@ fn cors(config: &Config) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, X_REQUEST_ID])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            IF_MATCH,
+            IF_NONE_MATCH,
+            X_REQUEST_ID,
+        ])
         .expose_headers([ETAG, X_REQUEST_ID])
         .max_age(Duration::from_secs(600))
 }

@@ -29,7 +29,10 @@ impl NewPassword {
             ));
         }
         if is_common(text) {
-            return Err(Invalid::new("too_common", "is one of the most used passwords"));
+            return Err(Invalid::new(
+                "too_common",
+                "is one of the most used passwords",
+            ));
         }
         Ok(Self(text.to_owned()))
     }

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What a person is in this house. Each role has the scopes of the one before, and more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     #[default]
@@ -64,15 +66,36 @@ impl Role {
         match self {
             Self::User => &[ItemsRead, ItemsWrite, OrdersWrite],
             Self::Moderator => &[
-                ItemsRead, ItemsWrite, OrdersWrite, UsersRead, ItemsDelete, ItemsManage,
+                ItemsRead,
+                ItemsWrite,
+                OrdersWrite,
+                UsersRead,
+                ItemsDelete,
+                ItemsManage,
             ],
             Self::Manager => &[
-                ItemsRead, ItemsWrite, OrdersWrite, UsersRead, ItemsDelete, ItemsManage,
-                UsersWrite, OrdersRead, OrdersManage,
+                ItemsRead,
+                ItemsWrite,
+                OrdersWrite,
+                UsersRead,
+                ItemsDelete,
+                ItemsManage,
+                UsersWrite,
+                OrdersRead,
+                OrdersManage,
             ],
             Self::Admin => &[
-                ItemsRead, ItemsWrite, OrdersWrite, UsersRead, ItemsDelete, ItemsManage,
-                UsersWrite, OrdersRead, OrdersManage, UsersDelete, AdminAll,
+                ItemsRead,
+                ItemsWrite,
+                OrdersWrite,
+                UsersRead,
+                ItemsDelete,
+                ItemsManage,
+                UsersWrite,
+                OrdersRead,
+                OrdersManage,
+                UsersDelete,
+                AdminAll,
             ],
         }
     }

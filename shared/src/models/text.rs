@@ -273,7 +273,10 @@ mod tests {
                 ("a\nb", Err("invalid_character")),
             ],
         );
-        let (ada, lovelace) = (Name::parse("Ada").unwrap(), Name::parse("Lovelace").unwrap());
+        let (ada, lovelace) = (
+            Name::parse("Ada").unwrap(),
+            Name::parse("Lovelace").unwrap(),
+        );
         let full = Name::join(Some(&ada), Some(&lovelace)).unwrap();
         assert_eq!(full.as_str(), "Ada Lovelace");
         assert_eq!(Name::join(None, None), None);

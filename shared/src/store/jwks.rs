@@ -24,8 +24,7 @@ impl Store {
     pub async fn publish_keys(&self, set: &JwkSet) -> Result<()> {
         let json = serde_json::to_string(set).context("write the keys")?;
         let request = self.client.put_item().table_name(self.name(Table::App)?);
-        let request =
-            request.set_item(Some(to_item(&keys::jwks(), &Stored { keys: &json })?));
+        let request = request.set_item(Some(to_item(&keys::jwks(), &Stored { keys: &json })?));
         request.send().await.map_err(failed("publish the keys"))?;
         Ok(())
     }

@@ -128,7 +128,9 @@ enum Kind {
 }
 
 fn book<'a>(kind: Kind, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-    let units = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units);
+    let units = consumed
+        .into_iter()
+        .filter_map(ConsumedCapacity::capacity_units);
     let tenths = (units.sum::<f64>() * 10.0).round() as u64;
     let _ = USAGE.try_with(|usage| match kind {
         Kind::Read => usage.read_tenths.fetch_add(tenths, Ordering::Relaxed),

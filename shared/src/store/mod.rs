@@ -144,7 +144,10 @@ impl Key {
 fn to_item(key: &Key, model: &impl Serialize) -> Result<Item> {
     let mut item: Item = serde_dynamo::to_item(model).context("write an item")?;
     item.extend(key.attributes());
-    item.insert("v".to_owned(), AttributeValue::N(SCHEMA_VERSION.to_string()));
+    item.insert(
+        "v".to_owned(),
+        AttributeValue::N(SCHEMA_VERSION.to_string()),
+    );
     Ok(item)
 }
 
@@ -159,7 +162,10 @@ async fn back_off(attempt: u32, doing: &'static str) -> Result<()> {
         return Err(Error::Unavailable(busy));
     }
     let most = 20_u64 << attempt;
-    tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(most / 2..=most))).await;
+    tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(
+        most / 2..=most,
+    )))
+    .await;
     Ok(())
 }
 

@@ -122,7 +122,9 @@ impl<'a> Transaction<'a> {
                 return Err(failed("commit a transaction")(error));
             };
             let codes = cancelled.cancellation_reasons().iter();
-            let codes: Vec<_> = codes.map(|reason| reason.code().unwrap_or("None")).collect();
+            let codes: Vec<_> = codes
+                .map(|reason| reason.code().unwrap_or("None"))
+                .collect();
             let refused = codes.iter().position(|c| *c == "ConditionalCheckFailed");
             if let Some(at) = refused
                 && let Some(refusal) = self.refusals.get_mut(at).and_then(Option::take)
@@ -229,7 +231,9 @@ impl Change {
             self.name(name),
             self.value(AttributeValue::N(limit.to_string())),
         );
-        self.require(format!("(attribute_not_exists({name}) OR {name} < {value})"))
+        self.require(format!(
+            "(attribute_not_exists({name}) OR {name} < {value})"
+        ))
     }
 
     /// Requires an attribute to be there.
@@ -259,9 +263,15 @@ impl Change {
     }
 
     pub(super) fn expression(&self) -> String {
-        let clauses = [("SET", &self.set), ("ADD", &self.add), ("REMOVE", &self.remove)];
+        let clauses = [
+            ("SET", &self.set),
+            ("ADD", &self.add),
+            ("REMOVE", &self.remove),
+        ];
         let used = clauses.iter().filter(|(_, parts)| !parts.is_empty());
-        let used: Vec<_> = used.map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect();
+        let used: Vec<_> = used
+            .map(|(word, parts)| format!("{word} {}", parts.join(", ")))
+            .collect();
         used.join(" ")
     }
 }

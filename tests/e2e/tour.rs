@@ -1,0 +1,45 @@
+//! The README's tour, run line by line as a reader would paste it.
+
+use std::process::Command;
+
+use crate::bundle::{Bundle, root};
+
+pub(crate) fn works_as_it_is_printed(bundle: &Bundle) {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let tour = readme
+        .split("\n## ")
+        .find(|part| part.starts_with("A five-minute tour"));
+    let tour = tour.expect("README.md has a tour");
+    let blocks: Vec<_> = tour.split("```sh\n").skip(1).collect();
+    let blocks = blocks
+        .iter()
+        .map(|block| block.split("```").next().unwrap());
+    let script: String = blocks.collect();
+    assert!(script.contains("curl"), "the tour has no curl");
+    let script = script.replace("http://127.0.0.1:9000", &bundle.url(""));
+
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(&bundle.data)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{printed}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // The story has a registration, tokens, a profile, a changed profile, and problems on the way.
+    for expected in [
+        "\"email\":\"ada@lovelace.org\"",
+        "Countess",
+        "\"code\":\"email_taken\"",
+        "\"code\":\"validation_failed\"",
+        "Ed25519",
+    ] {
+        assert!(
+            printed.contains(expected),
+            "{expected} is missing in:\n{printed}"
+        );
+    }
+}
