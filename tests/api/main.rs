@@ -1,11 +1,7 @@
 //! The stories: what actors do through the public API, and what they see. One file per function, and the
 //! rules of the house in `house.rs`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod auth;
 mod bad_input;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lambda_http::aws_lambda_events::sqs::SqsEvent;
 use local::aws::{LocalAws, Ports, Storage};
-use local::{provision, pump};
 use local::template::Template;
+use local::{provision, pump};
 use serde_json::Value;
 use shared::auth::SigningKeys;
 use shared::{App, Config};

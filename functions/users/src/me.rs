@@ -61,7 +61,8 @@ pub(crate) async fn update_me(
     }
     after.version += 1;
     after.updated_at = time::now();
-    let audit = audit(&before, &after, &info.ip().to_string());
+    let audit = AuditEntry::new("user.updated", Some(after.id), &info.ip().to_string());
+    let audit = audit.with_changes(&before, &after);
     app.store.update_user(&before, &after, &audit).await?;
     Ok(etag::respond(
         &HeaderMap::new(),
@@ -143,23 +144,4 @@ impl ProfileChange {
         user.complete_full_name();
         Ok(user)
     }
-}
-
-fn audit(before: &User, after: &User, ip: &str) -> AuditEntry {
-    let entry = AuditEntry::new("user.updated", Some(after.id), ip);
-    let fields: [(&str, fn(&User) -> Option<&str>); 8] = [
-        ("email", |u| Some(u.email.as_str())),
-        ("username", |u| u.username.as_ref().map(Username::as_str)),
-        ("first_name", |u| u.first_name.as_ref().map(Name::as_str)),
-        ("last_name", |u| u.last_name.as_ref().map(Name::as_str)),
-        ("full_name", |u| u.full_name.as_ref().map(Name::as_str)),
-        ("desired_name", |u| {
-            u.desired_name.as_ref().map(Name::as_str)
-        }),
-        ("phone", |u| u.phone.as_ref().map(Phone::as_str)),
-        ("website", |u| u.website.as_ref().map(Website::as_str)),
-    ];
-    fields.into_iter().fold(entry, |entry, (name, field)| {
-        entry.with_change(name, field(before), field(after))
-    })
 }

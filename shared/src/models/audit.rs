@@ -1,7 +1,10 @@
 //! The audit trail: who did what to whom, when, and from where. Never holds a secret.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::time;
@@ -19,7 +22,7 @@ pub struct AuditEntry {
     pub ip: String,
 }
 
-/// A field and its value before and after, as JSON.
+/// A field and its value before and after; absent where there was none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldChange {
     pub field: String,
@@ -39,14 +42,65 @@ impl AuditEntry {
         }
     }
 
-    pub fn with_change(mut self, field: &str, old: Option<&str>, new: Option<&str>) -> Self {
-        if old != new {
-            self.changes.push(FieldChange {
-                field: field.to_owned(),
-                old: old.map(str::to_owned),
-                new: new.map(str::to_owned),
-            });
+    /// Notes every field that differs between two states of a model that holds no secret. What changes with
+    /// every change says nothing and is left out.
+    pub fn with_changes(mut self, before: &impl Serialize, after: &impl Serialize) -> Self {
+        let (before, after) = (fields(before), fields(after));
+        let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        for name in names
+            .into_iter()
+            .filter(|name| !NOISE.contains(&name.as_str()))
+        {
+            let (old, new) = (before.get(name), after.get(name));
+            if old != new {
+                self.changes.push(FieldChange {
+                    field: name.clone(),
+                    old: old.map(text),
+                    new: new.map(text),
+                });
+            }
         }
         self
+    }
+}
+
+const NOISE: [&str; 2] = ["updated_at", "version"];
+
+fn fields(model: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(model) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// A text as it is, anything else as JSON.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn changes_are_named_with_both_values() {
+        let before = json!({"name": "Ada", "phone": "1", "active": true, "version": 1});
+        let after = json!({"name": "Eve", "active": true, "email": "e@x.org", "version": 2});
+        let entry = AuditEntry::new("user.updated", None, "::1").with_changes(&before, &after);
+        let told: Vec<_> = entry
+            .changes
+            .iter()
+            .map(|c| (c.field.as_str(), c.old.as_deref(), c.new.as_deref()))
+            .collect();
+        let expected = [
+            ("email", None, Some("e@x.org")),
+            ("name", Some("Ada"), Some("Eve")),
+            ("phone", Some("1"), None),
+        ];
+        assert_eq!(told, expected);
     }
 }
