@@ -38,17 +38,8 @@ impl Family {
     /// cargo it would be a reason to build things again.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os() {
-            let of_this_package = name.to_str().is_some_and(|name| {
-                name.starts_with("CARGO_PKG_")
-                    || name.starts_with("CARGO_MANIFEST_")
-                    || name.starts_with("CARGO_BIN_")
-                    || name == "CARGO_CRATE_NAME"
-                    || name == "CARGO_PRIMARY_PACKAGE"
-            });
-            if of_this_package {
-                command.env_remove(name);
-            }
+        for name in crate::shell::variables_of_cargo_run() {
+            command.env_remove(name);
         }
         if let Some((name, value)) = self.mark.split_once('=') {
             command.env(name, value);

@@ -42,6 +42,9 @@ impl Bundle {
     /// A `cargo dev` with these arguments, in a process group of its own as a terminal starts it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
+        for name in local::shell::variables_of_cargo_run() {
+            command.env_remove(name);
+        }
         command
             .args(["run", "--quiet", "--bin", "local", "--"])
             .args(arguments)

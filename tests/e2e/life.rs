@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::bundle::Bundle;
 
+const NONE: [u32; 0] = [];
+
 pub(crate) fn starts_with_one_command(bundle: &Bundle) {
     let took = bundle.start();
     println!("a first start took {:.1} s", took.as_secs_f64());
@@ -18,7 +20,7 @@ pub(crate) fn ctrl_c_leaves_nothing_behind(bundle: &Bundle) {
     let took = bundle.stop();
     println!("stopping took {:.1} s", took.as_secs_f64());
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!(bundle.processes(), [], "left behind");
+    assert_eq!(bundle.processes(), NONE, "left behind");
 }
 
 pub(crate) fn a_second_start_keeps_the_data(bundle: &Bundle) {
@@ -36,5 +38,5 @@ pub(crate) fn a_killed_cargo_dev_is_cleaned_up_by_the_next(bundle: &Bundle) {
     bundle.start();
     bundle.log_in();
     bundle.stop();
-    assert_eq!(bundle.processes(), [], "left behind");
+    assert_eq!(bundle.processes(), NONE, "left behind");
 }

@@ -14,6 +14,7 @@
 mod bundle;
 mod life;
 mod mistakes;
+mod packaging;
 mod stories;
 mod tour;
 
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
         })
     };
     let trials = vec![
+        trial(
+            "packaging::every_function_becomes_a_bootstrap",
+            packaging::every_function_becomes_a_bootstrap,
+        ),
         trial(
             "life::starts_with_one_command",
             life::starts_with_one_command,
