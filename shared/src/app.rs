@@ -48,6 +48,15 @@ impl App {
         })))
     }
 
+    /// Reads the keys that tokens are verified with, which opens the connection to DynamoDB: an instance has more
+    /// processor while it starts than a small function has afterwards.
+    pub async fn warm_up(&self) {
+        if let Err(error) = self.keyring.fetch(&self.store).await {
+            // The first request will try again; a function that answers with 503 is better than none.
+            tracing::error!(cause = ?error, "cannot read the published keys");
+        }
+    }
+
     /// Lets this instance sign tokens, and publishes the key that others verify them with.
     pub async fn sign_with(&self, keys: SigningKeys) -> Result<()> {
         let public = keys.public_keys();

@@ -3,7 +3,11 @@
 //! [`Config::from_env`] reads every variable once, at start, and lists all that is wrong in one error.
 //! Tests build a `Config` from a closure instead, so that no test touches the process environment.
 
+use std::path::PathBuf;
 use std::str::FromStr;
+
+use email_address::EmailAddress;
+use http::HeaderValue;
 
 /// Everything a function can be told from outside. The README's table lists the variables.
 #[derive(Clone, Debug)]
@@ -14,8 +18,7 @@ pub struct Config {
     /// links. Without it each request's domain name stands in, which API Gateway sets and a client cannot.
     pub public_url: Option<String>,
     pub log_level: tracing::level_filters::LevelFilter,
-    /// Origins that browsers may call from; `*` for any, empty for none.
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Origins,
     pub aws: Aws,
     pub app_table: String,
     /// Only functions that may touch secrets know this name.
@@ -23,9 +26,17 @@ pub struct Config {
     pub task_queue_url: String,
     pub secret: Option<SecretSource>,
     pub limits: Limits,
-    /// Where mail goes, as `file:/folder`; without it mail is logged as not sent.
-    pub mail_url: Option<String>,
+    /// Where mail is kept, one file a message; without it mail is logged as not sent.
+    pub mail_folder: Option<PathBuf>,
+    /// The sender, as `Name <address>`.
     pub mail_from: String,
+}
+
+/// The origins whose pages may call the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    Any,
+    These(Vec<HeaderValue>),
 }
 
 /// How to reach AWS. The Lambda runtime sets all but the endpoints, which are for local use.
@@ -105,7 +116,7 @@ impl Config {
         let config = Self {
             public_url: read.url("PUBLIC_URL"),
             log_level: read.parsed_or("LOG_LEVEL", "info"),
-            cors_origins: read.list("CORS_ORIGINS"),
+            cors_origins: read.origins("CORS_ORIGINS"),
             aws: Aws {
                 region: read.required("AWS_REGION"),
                 access_key_id: read.required("AWS_ACCESS_KEY_ID"),
@@ -125,8 +136,8 @@ impl Config {
                 registrations_per_hour: read.parsed_or("REGISTER_LIMIT_PER_HOUR", "5"),
                 logins_per_minute: read.parsed_or("LOGIN_LIMIT_PER_MINUTE", "10"),
             },
-            mail_url: read.mail_url(),
-            mail_from: read.text_or("MAIL_FROM", "Sheaf <no-reply@localhost>"),
+            mail_folder: read.mail_folder("MAIL_URL"),
+            mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,
         };
         match read.problems.is_empty() {
@@ -172,10 +183,25 @@ impl Reader<'_> {
         })
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    fn origins(&mut self, name: &str) -> Origins {
         let text = self.optional(name).unwrap_or_default();
-        let parts = text.split(',').map(str::trim);
-        parts.filter(|p| !p.is_empty()).map(str::to_owned).collect()
+        if text.trim() == "*" {
+            return Origins::Any;
+        }
+        let origins = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        let (good, bad): (Vec<_>, Vec<_>) = origins.partition(|origin| is_http_url(origin));
+        for origin in bad {
+            let problem = format!("{name} has {origin:?}, which is not an http or https origin");
+            self.problems.push(problem);
+        }
+        Origins::These(
+            good.iter()
+                .filter_map(|origin| origin.parse().ok())
+                .collect(),
+        )
     }
 
     fn url(&mut self, name: &str) -> Option<String> {
@@ -209,13 +235,24 @@ impl Reader<'_> {
         Some(SecretSource::Plain(Hidden::new(plain)))
     }
 
-    fn mail_url(&mut self) -> Option<String> {
-        let url = self.optional("MAIL_URL")?;
-        if !url.starts_with("file:") {
-            self.problems
-                .push(format!("MAIL_URL is {url:?}; this version knows file:"));
+    fn mail_folder(&mut self, name: &str) -> Option<PathBuf> {
+        let url = self.optional(name)?;
+        let folder = url.strip_prefix("file:");
+        if folder.is_none() {
+            self.problems.push(format!(
+                "{name} is {url:?}; this version knows file:/folder"
+            ));
         }
-        Some(url)
+        folder.map(|folder| PathBuf::from(folder.strip_prefix("//").unwrap_or(folder)))
+    }
+
+    fn mailbox(&mut self, name: &str, default: &str) -> String {
+        let text = self.text_or(name, default);
+        if EmailAddress::from_str(&text).is_err() {
+            self.problems
+                .push(format!("{name} is {text:?}, which is not 'Name <address>'"));
+        }
+        text
     }
 }
 
@@ -261,16 +298,35 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_template() {
+    fn what_is_not_set_has_a_default() {
         let config = read(&[]).unwrap();
         assert_eq!(
             config.public_url.as_deref(),
             Some("https://api.example.com")
         );
         assert_eq!(config.environment, "production");
-        assert_eq!(config.limits.per_minute, 100);
-        assert_eq!(config.limits.registrations_per_hour, 5);
-        assert_eq!(config.limits.logins_per_minute, 10);
+        assert_eq!(config.cors_origins, Origins::These(Vec::new()));
+        assert_eq!(config.mail_folder, None);
+    }
+
+    #[test]
+    fn values_are_parsed_once() {
+        let config = read(&[
+            ("CORS_ORIGINS", "https://a.example, https://b.example"),
+            ("MAIL_URL", "file:///var/mail"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
+            ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9002"),
+        ])
+        .unwrap();
+        let origins = ["https://a.example", "https://b.example"].map(HeaderValue::from_static);
+        assert_eq!(config.cors_origins, Origins::These(origins.into()));
+        assert_eq!(config.mail_folder, Some(PathBuf::from("/var/mail")));
+        let aws = config.aws;
+        assert_eq!(
+            aws.dynamodb_endpoint.as_deref(),
+            Some("http://127.0.0.1:4566")
+        );
+        assert_eq!(aws.sqs_endpoint.as_deref(), Some("http://127.0.0.1:9002"));
     }
 
     #[test]
@@ -281,15 +337,21 @@ mod tests {
             ("RATE_LIMIT_PER_MINUTE", "many"),
             ("LOG_LEVEL", "loud"),
             ("AUTH_SECRET", "short"),
+            ("CORS_ORIGINS", "https://a.example,*"),
+            ("MAIL_URL", "pigeon:"),
+            ("MAIL_FROM", "nobody"),
         ])
         .unwrap_err();
         let expected = [
             "PUBLIC_URL is \"nowhere\", which is not an http or https URL",
             "LOG_LEVEL is \"loud\", which is not one of off, error, warn, info, debug, trace",
+            "CORS_ORIGINS has \"*\", which is not an http or https origin",
             "APP_TABLE is not set",
             "AUTH_SECRET is for ENVIRONMENT=local only; set AUTH_SECRET_ARN instead",
             "AUTH_SECRET is shorter than 32 characters",
             "RATE_LIMIT_PER_MINUTE is \"many\", which is not a whole number",
+            "MAIL_URL is \"pigeon:\"; this version knows file:/folder",
+            "MAIL_FROM is \"nobody\", which is not 'Name <address>'",
         ];
         assert_eq!(error.0, expected);
     }

@@ -74,16 +74,6 @@ pub struct RateLimit {
     pub retry_after: u64,
 }
 
-impl RateLimit {
-    /// How it stands after one more request.
-    pub fn after_one(self) -> Self {
-        Self {
-            remaining: self.remaining.saturating_sub(1),
-            ..self
-        }
-    }
-}
-
 impl Error {
     /// One field that is not valid.
     pub fn invalid(field: &str, code: &str, message: impl Into<String>) -> Self {
@@ -161,14 +151,14 @@ impl Error {
         }
     }
 
-    /// The challenge for `WWW-Authenticate`, where a token would help (RFC 6750, section 3).
+    /// The challenge for `WWW-Authenticate`, where a token would help (RFC 6750, section 3). A wrong password gets the
+    /// bare scheme, because every 401 must name one.
     pub fn challenge(&self) -> Option<String> {
         match self {
-            Self::TokenMissing => Some("Bearer".to_owned()),
+            Self::TokenMissing | Self::InvalidCredentials => Some("Bearer".to_owned()),
             Self::TokenInvalid(why) => Some(format!(
                 "Bearer error=\"invalid_token\", error_description=\"The access token {why}\""
             )),
-            Self::InvalidCredentials => Some("Bearer error=\"invalid_credentials\"".to_owned()),
             Self::InsufficientScope(scope) => Some(format!(
                 "Bearer error=\"insufficient_scope\", scope=\"{scope}\""
             )),

@@ -1,4 +1,4 @@
-//! The start of a function: configuration, logs, clients, and the Lambda runtime's loop.
+//! The start of a function, and the Lambda runtime's loop.
 
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use serde::Serialize;
@@ -13,17 +13,11 @@ use crate::{App, Config};
 /// Why a function could not start; Lambda logs it and tries again.
 pub type StartError = lambda_http::Error;
 
-/// Reads the configuration and makes the application, with the first connection to DynamoDB open: an instance
-/// has more processor while it starts than a small function has afterwards.
-pub async fn start() -> Result<App, StartError> {
+/// Reads the configuration and makes the application. Opens no connection yet; see [`App::warm_up`].
+pub fn start() -> Result<App, StartError> {
     let config = Config::from_env()?;
     init_logs(config.log_level);
-    let app = App::new(config)?;
-    if let Err(error) = app.keyring.fetch(&app.store).await {
-        // The first request will try again; a function that answers with 503 is better than none.
-        tracing::error!(%error, "cannot read the published keys");
-    }
-    Ok(app)
+    Ok(App::new(config)?)
 }
 
 /// Serves a function's routes until Lambda ends the instance.
@@ -39,7 +33,8 @@ where
     F: Future<Output = A>,
 {
     let service = lambda_runtime::service_fn(|event: LambdaEvent<E>| {
-        let handled = handle(app.clone(), event.payload);
+        // Boxed, because the compiler gives up on a future as deep as the worker's.
+        let handled = Box::pin(handle(app.clone(), event.payload));
         async { Ok::<_, StartError>(handled.await) }
     });
     lambda_runtime::run(service).await

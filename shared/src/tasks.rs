@@ -6,12 +6,10 @@
 //!
 //! [`Transaction::task`]: crate::store::Transaction::task
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use crate::models::time;
-use crate::store::keys;
 
 /// What is to be done. The `kind` and the payload are stored as this enum's JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,33 +29,6 @@ pub enum Status {
     Cancelled,
 }
 
-/// A task on its way into a transaction.
-#[derive(Clone, Debug)]
-pub struct NewTask {
-    pub id: Uuid,
-    task: Task,
-    /// Whose task it is, for the list of one's own tasks.
-    owner: Option<Uuid>,
-    due_at: Timestamp,
-}
-
-/// A task as it is stored. The `due_*` attributes are there until it is finished, for the sweep's index.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StoredTask {
-    pub id: Uuid,
-    #[serde(flatten)]
-    pub task: Task,
-    pub status: Status,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Uuid>,
-    pub created_at: Timestamp,
-    pub attempts: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due_shard: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due_at: Option<i64>,
-}
-
 /// What travels through the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -74,29 +45,8 @@ pub enum Schedule {
     Sweep,
 }
 
-impl NewTask {
-    pub fn due_now(task: Task, owner: Option<Uuid>) -> Self {
-        Self {
-            id: Uuid::now_v7(),
-            task,
-            owner,
-            due_at: time::now(),
-        }
-    }
-
-    pub(crate) fn stored(&self) -> StoredTask {
-        StoredTask {
-            id: self.id,
-            task: self.task.clone(),
-            status: Status::Pending,
-            owner: self.owner,
-            created_at: time::now(),
-            attempts: 0,
-            due_shard: Some(keys::due_shard(self.id)),
-            due_at: Some(self.due_at.as_second()),
-        }
-    }
-}
+/// How long a request waits for the queue; the sweep stands behind it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The task queue.
 #[derive(Clone, Debug)]
@@ -118,9 +68,14 @@ impl Queue {
             return;
         };
         let request = self.client.send_message().queue_url(&self.url);
-        if let Err(error) = request.message_body(body).send().await {
-            let error = aws_smithy_types::error::display::DisplayErrorContext(&error);
-            tracing::warn!(task.id = %task_id, %error, "the sweep will send task {task_id}");
+        let sent = tokio::time::timeout(PATIENCE, request.message_body(body).send()).await;
+        if !matches!(sent, Ok(Ok(_))) {
+            let cause = sent.map_or("timed out".to_owned(), |sent| {
+                sent.err()
+                    .map(|error| error.to_string())
+                    .unwrap_or_default()
+            });
+            tracing::warn!(task.id = %task_id, cause, "the sweep will send task {task_id}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The stories: what actors do through the public API, and what they see. One file per function, and the
-//! rules of the house in `house.rs`.
+//! The stories: what actors do through the public API, and what they see. What all functions share has files of
+//! its own: `bad_input.rs`, `events.rs`, and the rules of the house in `house.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

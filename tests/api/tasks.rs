@@ -4,15 +4,6 @@ use serde_json::json;
 use shared::tasks::Status;
 use tests::{PASSWORD, Stage};
 
-async fn task_ids(stage: &Stage) -> Vec<uuid::Uuid> {
-    let items = stage.all_items().await;
-    let ids = items.iter().filter_map(|item| {
-        let start = item.find("S(\"TASK#")? + "S(\"TASK#".len();
-        item[start..].split('"').next()?.parse().ok()
-    });
-    ids.collect()
-}
-
 async fn status(stage: &Stage, id: uuid::Uuid) -> Status {
     stage.app.store.task(id).await.unwrap().unwrap().status
 }
@@ -29,7 +20,7 @@ async fn a_registration_queues_a_task_and_the_worker_finishes_it() {
         .await
         .expect(201);
 
-    let [id] = task_ids(&stage).await.try_into().unwrap();
+    let [id] = stage.task_ids().await.try_into().unwrap();
     assert_eq!(status(&stage, id).await, Status::Pending);
     assert_eq!(stage.work().await, (1, 0));
     assert_eq!(status(&stage, id).await, Status::Succeeded);
@@ -56,7 +47,7 @@ async fn an_unreadable_message_fails_alone() {
     stage.user().await;
     stage.post_message("{\"schedule\":\"sweep\"}").await;
     assert_eq!(stage.work().await, (2, 1));
-    let [id] = task_ids(&stage).await.try_into().unwrap();
+    let [id] = stage.task_ids().await.try_into().unwrap();
     assert_eq!(status(&stage, id).await, Status::Succeeded);
 }
 
@@ -64,7 +55,7 @@ async fn an_unreadable_message_fails_alone() {
 async fn a_claimed_task_is_not_run_by_another() {
     let stage = Stage::new().await;
     stage.user().await;
-    let [id] = task_ids(&stage).await.try_into().unwrap();
+    let [id] = stage.task_ids().await.try_into().unwrap();
     let claims = futures_util::future::join_all((0..10).map(|_| stage.app.store.claim_task(id)));
     let claimed = claims
         .await
@@ -74,4 +65,93 @@ async fn a_claimed_task_is_not_run_by_another() {
     assert_eq!(claimed, 1);
     assert_eq!(stage.work().await, (1, 0));
     assert_eq!(status(&stage, id).await, Status::Running);
+}
+
+#[tokio::test]
+async fn the_sweep_finds_a_task_whose_message_was_lost() {
+    let stage = Stage::new().await;
+    stage.user().await;
+    let [id] = stage.task_ids().await.try_into().unwrap();
+    assert_eq!(stage.lose_messages().await, 1);
+    assert_eq!(stage.work().await, (0, 0));
+
+    let now = shared::models::time::now().as_second();
+    // What was due just now has its message on the way still.
+    assert_eq!(
+        stage
+            .app
+            .store
+            .resend_due_tasks(now - 60, 100)
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        stage
+            .app
+            .store
+            .resend_due_tasks(now + 1, 100)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(stage.work().await, (1, 0));
+    assert_eq!(status(&stage, id).await, Status::Succeeded);
+    // What is finished is not sent again.
+    assert_eq!(
+        stage
+            .app
+            .store
+            .resend_due_tasks(now + 3_600, 100)
+            .await
+            .unwrap(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_running_task_is_not_sent_again_before_its_queue_had_the_time_to() {
+    let stage = Stage::new().await;
+    stage.user().await;
+    let [id] = stage.task_ids().await.try_into().unwrap();
+    stage.app.store.claim_task(id).await.unwrap().unwrap();
+    let now = shared::models::time::now().as_second();
+    assert_eq!(
+        stage
+            .app
+            .store
+            .resend_due_tasks(now + 419, 100)
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        stage
+            .app
+            .store
+            .resend_due_tasks(now + 422, 100)
+            .await
+            .unwrap(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_fails_is_kept_for_its_next_turn() {
+    // A file stands where the folder for mails should be.
+    let file = std::env::temp_dir().join(format!("sheaf-no-folder-{}", uuid::Uuid::now_v7()));
+    std::fs::write(&file, "").unwrap();
+    let url = format!("file:{}", file.display());
+    let stage = Stage::with(&[("MAIL_URL", &url)]).await;
+    stage.user().await;
+    let [id] = stage.task_ids().await.try_into().unwrap();
+    assert_eq!(stage.work().await, (0, 1));
+    assert_eq!(status(&stage, id).await, Status::Running);
+    // The lease is held still: a second delivery does nothing.
+    stage
+        .post_message(&json!({"task_id": id}).to_string())
+        .await;
+    assert_eq!(stage.work().await, (1, 0));
+    assert_eq!(stage.app.store.task(id).await.unwrap().unwrap().attempts, 1);
+    std::fs::remove_file(file).unwrap();
 }

@@ -35,6 +35,7 @@ pub(crate) fn a_second_start_keeps_the_data(bundle: &Bundle) {
 
 pub(crate) fn a_killed_cargo_dev_is_cleaned_up_by_the_next(bundle: &Bundle) {
     bundle.kill();
+    assert_ne!(bundle.processes(), NONE, "nothing was left to clean up");
     bundle.start();
     bundle.log_in();
     bundle.stop();

@@ -1,6 +1,5 @@
 //! What is deployed: one `bootstrap` a function, built by cargo-lambda as SAM has it built.
 
-use std::path::Path;
 use std::process::Command;
 
 use local::cargo_lambda;
@@ -32,14 +31,12 @@ pub(crate) fn every_function_becomes_a_bootstrap(_: &Bundle) {
     for name in local::shell::variables_of_cargo_run() {
         build.env_remove(name);
     }
+    let packages = root().join("target/lambda");
+    let _ = std::fs::remove_dir_all(&packages);
     let status = build.current_dir(root()).status().unwrap();
     assert!(status.success(), "{build:?} ended with {status}");
     for function in &tests::template().functions {
-        let zip = root().join(
-            Path::new("target/lambda")
-                .join(&function.name)
-                .join("bootstrap.zip"),
-        );
+        let zip = packages.join(&function.name).join("bootstrap.zip");
         let bytes = std::fs::read(&zip).unwrap();
         let name = b"bootstrap";
         assert!(

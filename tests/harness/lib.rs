@@ -2,7 +2,7 @@
 //!
 //! [`Stage::new`] gives each test tables and a queue of its own in one local AWS. Requests travel as the events
 //! that API Gateway sends, through the real decoder, to the function that `template.yaml` names for their path.
-//! Actors speak HTTP only; helpers use the public API, not the table.
+//! Actors speak HTTP only. What no route tells, as which tasks were written, the stage reads from the tables.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,4 +19,4 @@ mod stage;
 pub use actor::Actor;
 pub use answer::Answer;
 pub use gateway::{Gateway, function_of};
-pub use stage::{PASSWORD, Stage, bundle, template};
+pub use stage::{PASSWORD, Stage, routers, template};

@@ -11,7 +11,10 @@ use local::template::Template;
 use local::{provision, pump};
 use serde_json::Value;
 use shared::auth::SigningKeys;
+use shared::store::keys;
 use shared::{App, Config};
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
 
 use crate::{Actor, Answer, Gateway};
 
@@ -92,6 +95,11 @@ impl Stage {
         &self.variables
     }
 
+    /// Another instance on the same tables, which has just started and knows no key.
+    pub fn instance(&self) -> App {
+        App::new(self.app.config.clone()).unwrap()
+    }
+
     /// Somebody who is not signed in, from an address of their own.
     pub fn anon(&self) -> Actor<'_> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +164,49 @@ impl Stage {
         request.send().await.unwrap();
     }
 
-    /// Every item of both tables, for what must not be there.
+    /// The tasks that were written, in the order of their ids.
+    pub async fn task_ids(&self) -> Vec<Uuid> {
+        let dynamodb = local::aws::dynamodb_client(AWS.dynamodb_url());
+        let page = dynamodb
+            .scan()
+            .table_name(&self.app.config.app_table)
+            .send()
+            .await
+            .unwrap();
+        let keys = page.items().iter().map(|item| item["pk"].as_s().unwrap());
+        let mut ids: Vec<_> = keys.filter_map(|pk| keys::task_id(pk)).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Takes all messages out of the task queue and loses them.
+    pub async fn lose_messages(&self) -> usize {
+        let url = &self.app.config.task_queue_url;
+        let mut lost = 0;
+        loop {
+            let batch = self
+                .sqs
+                .receive_message()
+                .queue_url(url)
+                .wait_time_seconds(0);
+            let messages = batch.max_number_of_messages(10).send().await.unwrap();
+            let messages = messages.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return lost;
+            }
+            for message in messages {
+                let delete = self.sqs.delete_message().queue_url(url);
+                delete
+                    .set_receipt_handle(message.receipt_handle)
+                    .send()
+                    .await
+                    .unwrap();
+                lost += 1;
+            }
+        }
+    }
+
+    /// Every item of both tables as text, for what must not be there.
     pub async fn all_items(&self) -> Vec<String> {
         let dynamodb = local::aws::dynamodb_client(AWS.dynamodb_url());
         let vault = self.app.config.vault_table.clone().unwrap();
@@ -173,16 +223,19 @@ impl Stage {
     }
 }
 
-/// The router of each function that answers HTTP, by its name.
-pub fn bundle(app: &App) -> BTreeMap<String, axum::Router> {
-    let routers = [
+/// The routes of each function that answers HTTP, by its name. A new function joins here.
+pub fn routers() -> [(&'static str, OpenApiRouter<App>); 4] {
+    [
         ("auth", auth::router()),
         ("users", users::router()),
         ("system", system::router()),
         ("docs", docs::router()),
-    ];
-    let wrapped = routers.map(|(name, router)| {
-        let router = shared::http::wrap(app.clone(), router);
+    ]
+}
+
+fn bundle(app: &App) -> BTreeMap<String, axum::Router> {
+    let wrapped = routers().map(|(name, routes)| {
+        let router = shared::http::wrap(app.clone(), routes);
         (name.to_owned(), router)
     });
     wrapped.into_iter().collect()

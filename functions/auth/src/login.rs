@@ -3,10 +3,12 @@
 use axum::extract::State;
 use serde::Deserialize;
 use shared::auth::passwords;
+use shared::error::RateLimit;
 use shared::http::{BodyOrForm, Problem, RequestInfo};
 use shared::models::session::Session;
+use shared::models::text::LoginName;
 use shared::models::time;
-use shared::store::accounts::{Account, LoginName};
+use shared::store::accounts::Account;
 use shared::store::rates::{Rule, Window};
 use shared::{App, Error, Result};
 use utoipa::ToSchema;
@@ -53,11 +55,11 @@ pub(crate) async fn login(
         .map(|account| account.password_hash.clone());
     let is_right = passwords::verify(&credentials.password, hash).await?;
     let Some(Account { user, .. }) = account.filter(|_| is_right) else {
-        info.note_limit(app.store.take(&attempts).await?);
+        app.store.count_failed_login(&attempts).await?;
         return Err(Error::InvalidCredentials);
     };
     if !user.is_active {
-        info.note_limit(app.store.take(&attempts).await?);
+        app.store.count_failed_login(&attempts).await?;
         return Err(Error::AccountInactive);
     }
     let session = Session::begin(info.ip().to_string(), info.user_agent());
@@ -65,23 +67,6 @@ pub(crate) async fn login(
         .begin_session(user.id, &session, &attempts)
         .await?;
     Token::first(&app, &info, &user, &session)
-}
-
-/// The account of that name, if there is one. Takes two round trips either way, so that their number does not
-/// tell who has an account.
-async fn find_account(
-    app: &App,
-    name: Option<LoginName>,
-    attempts: &Window,
-    info: &RequestInfo,
-) -> Result<Option<Account>> {
-    let nobody = uuid::Uuid::nil();
-    let (user_id, state) = app.store.find_login(name.as_ref(), attempts).await?;
-    if state.remaining == 0 {
-        return Err(Error::RateLimited(state));
-    }
-    info.note_limit(state.after_one());
-    app.store.account(user_id.unwrap_or(nobody)).await
 }
 
 /// What a person signs in with: `email`, or `username`, which may hold either.
@@ -108,4 +93,24 @@ impl Credentials {
             )),
         }
     }
+}
+
+/// The account of that name, if there is one. Takes two round trips either way, so that their number does not
+/// tell who has an account.
+async fn find_account(
+    app: &App,
+    name: Option<LoginName>,
+    attempts: &Window,
+    info: &RequestInfo,
+) -> Result<Option<Account>> {
+    let (user_id, state) = app.store.find_login(name.as_ref(), attempts).await?;
+    if state.remaining == 0 {
+        return Err(Error::RateLimited(state));
+    }
+    info.note_limit(RateLimit {
+        remaining: state.remaining - 1,
+        ..state
+    });
+    let nobody = uuid::Uuid::nil();
+    app.store.account(user_id.unwrap_or(nobody)).await
 }

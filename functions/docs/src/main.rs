@@ -2,6 +2,6 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), shared::lambda::StartError> {
-    let app = shared::lambda::start().await?;
+    let app = shared::lambda::start()?;
     shared::lambda::serve(app, docs::router()).await
 }

@@ -20,7 +20,7 @@ pub(crate) async fn get_root(State(app): State<App>, info: RequestInfo) -> Json<
         version: env!("CARGO_PKG_VERSION"),
         links: Links {
             api: link("/api/v1"),
-            health: link("/health"),
+            health: link("/api/v1/health"),
             openapi: link("/openapi.json"),
             jwks: link("/.well-known/jwks.json"),
         },

@@ -2,6 +2,7 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), shared::lambda::StartError> {
-    let app = shared::lambda::start().await?;
+    let app = shared::lambda::start()?;
+    app.warm_up().await;
     shared::lambda::serve(app, users::router()).await
 }

@@ -63,7 +63,8 @@ pub(crate) async fn update_me(
     after.updated_at = time::now();
     let audit = AuditEntry::new("user.updated", Some(after.id), &info.ip().to_string());
     let audit = audit.with_changes(&before, &after);
-    app.store.update_user(&before, &after, &audit).await?;
+    let updated = app.store.update_user(&before, &after, &audit).await;
+    updated.map_err(etag::lost_race(&headers))?;
     Ok(etag::respond(
         &HeaderMap::new(),
         after.version,

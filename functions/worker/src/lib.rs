@@ -12,13 +12,16 @@ use shared::tasks::{Message, Schedule, Status, Task};
 use shared::{App, Context, Result};
 use uuid::Uuid;
 
+/// A task that has failed so often is given up.
+const MOST_ATTEMPTS: u32 = 5;
+
 /// Works a batch off. Answers which messages have failed.
 pub async fn handle(app: App, event: SqsEvent) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     for message in event.records {
         if let Err(error) = receive(&app, &message).await {
             let id = message.message_id.unwrap_or_default();
-            tracing::error!(message.id = %id, error = ?error, "message {id} failed");
+            tracing::error!(message.id = %id, cause = ?error, "message {id} failed");
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             response.batch_item_failures.push(failure);
@@ -43,8 +46,15 @@ async fn run(app: &App, id: Uuid) -> Result<()> {
         tracing::info!(task.id = %id, "task {id} is finished, claimed, or unknown");
         return Ok(());
     };
-    match claimed.task {
-        Task::UserCreated { user_id } => user_created::run(app, id, user_id).await?,
+    let done = match claimed.task {
+        Task::UserCreated { user_id } => user_created::run(app, id, user_id).await,
+    };
+    if let Err(error) = done {
+        // The message comes back after the queue's visibility time-out, and then the task runs again.
+        if claimed.attempts >= MOST_ATTEMPTS || !error.retryable() {
+            app.store.finish_task(id, Status::Failed).await?;
+        }
+        return Err(error);
     }
     app.store.finish_task(id, Status::Succeeded).await?;
     tracing::info!(task.id = %id, attempts = claimed.attempts, "task {id} succeeded");

@@ -1,9 +1,7 @@
 //! Mail, built with lettre. `MAIL_URL` says where it goes: `file:/folder` keeps one `.eml` file a message.
 
-use std::path::Path;
-
-use lettre::Message;
 use lettre::message::header::ContentType;
+use lettre::{Address, Message};
 use shared::{App, Context, Result};
 use uuid::Uuid;
 
@@ -15,20 +13,21 @@ pub(crate) async fn send(
     subject: &str,
     text: String,
 ) -> Result<()> {
-    let Some(folder) = app.config.mail_url.as_deref() else {
+    let Some(folder) = &app.config.mail_folder else {
         tracing::warn!(task.id = %task, "MAIL_URL is not set: a mail was not sent");
         return Ok(());
     };
     let message = Message::builder()
         .from(app.config.mail_from.parse().context("read MAIL_FROM")?)
-        .to(to.parse().context("read a mail's address")?)
+        .to(to
+            .parse::<Address>()
+            .context("read a mail's address")?
+            .into())
         .subject(subject)
         .message_id(Some(format!("<{task}@sheaf>")))
         .header(ContentType::TEXT_PLAIN)
         .body(text)
         .context("build a mail")?;
-    let folder = folder.trim_start_matches("file:").trim_start_matches("//");
-    let folder = Path::new(folder);
     std::fs::create_dir_all(folder).context("make the mail folder")?;
     let file = folder.join(format!("{task}.eml"));
     std::fs::write(file, message.formatted()).context("write a mail")

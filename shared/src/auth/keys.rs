@@ -92,13 +92,14 @@ pub(super) fn base64url(bytes: &[u8]) -> String {
 }
 
 /// The public keys that this instance knows, fetched again when a token names one that it does not.
-#[derive(Clone, Default)]
-pub struct Keyring(Arc<RwLock<Known>>);
+#[derive(Default)]
+pub struct Keyring(RwLock<Known>);
 
 #[derive(Default)]
 struct Known {
     keys: Vec<(String, Arc<DecodingKey>)>,
-    fetched: Option<Instant>,
+    /// When an unknown key was last looked for.
+    searched: Option<Instant>,
     /// Tokens whose signature was found right by these keys.
     verified: HashMap<String, Arc<Claims>>,
 }
@@ -106,11 +107,14 @@ struct Known {
 /// Most tokens that an instance remembers; about a kilobyte each.
 const MOST_VERIFIED: usize = 500;
 
-/// Tokens with made-up key ids must not make us read the table for each.
-const REFETCH_AFTER: Duration = Duration::from_secs(5);
+/// Tokens with made-up key ids must not make us read the table for each of them.
+const SEARCH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Keyring {
-    /// The key of that id, if it is or was lately published.
+    /// The key of that id, if it is published.
+    ///
+    /// A key is published before the first token is signed with it, so looking once is enough: also for an
+    /// instance that started before `auth` did.
     pub(super) async fn find(
         &self,
         store: &Store,
@@ -119,7 +123,7 @@ impl Keyring {
         if let Some(key) = self.known(key_id) {
             return Ok(Some(key));
         }
-        if self.is_fresh() {
+        if !self.may_search() {
             return Ok(None);
         }
         self.fetch(store).await?;
@@ -142,11 +146,10 @@ impl Keyring {
             let key = DecodingKey::from_ed_components(&pair.x).ok()?;
             Some((id, Arc::new(key)))
         };
-        *self.write() = Known {
-            keys: set.keys.iter().filter_map(usable).collect(),
-            fetched: Some(Instant::now()),
-            verified: HashMap::new(),
-        };
+        let keys = set.keys.iter().filter_map(usable).collect();
+        let known = &mut *self.write();
+        known.keys = keys;
+        known.verified.clear();
     }
 
     /// The claims of a token whose signature was checked before: a client sends the same one for a quarter of
@@ -170,9 +173,14 @@ impl Keyring {
         found.map(|(_, key)| key.clone())
     }
 
-    fn is_fresh(&self) -> bool {
-        let fetched = self.read().fetched;
-        fetched.is_some_and(|at| at.elapsed() < REFETCH_AFTER)
+    /// Whether an unknown key may be looked for now; if so, the next one has to wait.
+    fn may_search(&self) -> bool {
+        let searched = &mut self.write().searched;
+        let waited = searched.is_none_or(|at| at.elapsed() >= SEARCH_AGAIN_AFTER);
+        if waited {
+            *searched = Some(Instant::now());
+        }
+        waited
     }
 
     // A panic elsewhere cannot leave the ring half changed: it is only ever replaced or added to.

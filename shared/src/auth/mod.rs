@@ -1,7 +1,7 @@
 //! Who calls, and what they may do.
 //!
 //! `auth` alone signs tokens, with keys derived from the one secret; everyone verifies them with the published
-//! public keys and hold no secret. [`CurrentUser`] in a handler's signature is the policy.
+//! public keys and need no secret. [`CurrentUser`] in a handler's signature is the policy.
 
 pub mod current_user;
 mod ed25519;

@@ -3,11 +3,12 @@
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::config::Hidden;
 use crate::error::{Context, Result};
 
-/// Each hash takes 19 MiB; more at once than there are cores would only take memory.
+/// Each hash takes 19 MiB and a core; more at once would take memory and end no sooner.
 static HASHING: Semaphore = Semaphore::const_new(2);
 
 /// Verified against where there is no user, so that a login takes as long as with one. It is no password's hash.
@@ -26,15 +27,20 @@ fn hash_now(password: &str) -> Result<String> {
     Ok(hash.to_string())
 }
 
+/// The same characters, however a keyboard composes them, are the same password.
+fn normalized(password: &str) -> Hidden {
+    Hidden::new(password.nfc().collect::<String>())
+}
+
 /// Hashes a password with a fresh salt.
 pub async fn hash(password: &str) -> Result<String> {
-    let password = Hidden::new(password);
+    let password = normalized(password);
     in_turn(move || hash_now(password.reveal())).await?
 }
 
 /// Whether `password` is the one that `hash` was made of. Without a hash the answer is no, and takes as long.
 pub async fn verify(password: &str, hash: Option<Hidden>) -> Result<bool> {
-    let password = Hidden::new(password);
+    let password = normalized(password);
     in_turn(move || {
         let known = hash.is_some();
         let hash = hash.as_ref().map_or(NOBODY, Hidden::reveal);
@@ -70,6 +76,12 @@ mod tests {
         assert!(!verify("correct-horse-7", hash).await.unwrap());
         assert!(!verify("Correct-horse-7", None).await.unwrap());
         assert!(!verify("x", Some(Hidden::new("nonsense"))).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn composed_and_decomposed_are_the_same() {
+        let hash = Some(Hidden::new(hash("Pässwörd-1").await.unwrap()));
+        assert!(verify("Pa\u{308}sswo\u{308}rd-1", hash).await.unwrap());
     }
 
     #[test]

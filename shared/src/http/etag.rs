@@ -15,7 +15,7 @@ fn tag(version: u64) -> String {
 /// A resource with its `ETag`; 304 without a body if `If-None-Match` names that tag.
 pub fn respond(headers: &HeaderMap, version: u64, body: impl Serialize) -> Response {
     let tag = tag(version);
-    let mut response = match names(headers, IF_NONE_MATCH, &tag) {
+    let mut response = match names(headers, IF_NONE_MATCH, &tag, Comparison::Weak) {
         Some(true) => StatusCode::NOT_MODIFIED.into_response(),
         _ => Json(body).into_response(),
     };
@@ -27,19 +27,41 @@ pub fn respond(headers: &HeaderMap, version: u64, body: impl Serialize) -> Respo
 
 /// Refuses with 412 if there is an `If-Match` that does not name this version.
 pub fn check_if_match(headers: &HeaderMap, version: u64) -> Result<()> {
-    match names(headers, IF_MATCH, &tag(version)) {
+    match names(headers, IF_MATCH, &tag(version), Comparison::Strong) {
         Some(false) => Err(Error::PreconditionFailed),
         _ => Ok(()),
     }
 }
 
+/// Losing a race means 412 to whoever has sent `If-Match`: what they have named is gone.
+pub fn lost_race(headers: &HeaderMap) -> impl FnOnce(Error) -> Error {
+    let named = headers.contains_key(IF_MATCH);
+    move |error| match error {
+        Error::Stale if named => Error::PreconditionFailed,
+        other => other,
+    }
+}
+
+/// RFC 9110, section 8.8.3.2.
+#[derive(Clone, Copy, PartialEq)]
+enum Comparison {
+    Strong,
+    Weak,
+}
+
 /// Whether the header names `tag`; `None` without the header.
-fn names(headers: &HeaderMap, header: http::HeaderName, tag: &str) -> Option<bool> {
+fn names(
+    headers: &HeaderMap,
+    header: http::HeaderName,
+    tag: &str,
+    comparison: Comparison,
+) -> Option<bool> {
     let mut values = headers.get_all(header).iter().peekable();
     values.peek()?;
     let texts = values.filter_map(|value| value.to_str().ok());
     let mut tags = texts.flat_map(|text| text.split(',')).map(str::trim);
-    Some(tags.any(|t| t == "*" || t.trim_start_matches("W/") == tag))
+    let weak = |t: &str| comparison == Comparison::Weak && t.strip_prefix("W/") == Some(tag);
+    Some(tags.any(|t| t == "*" || t == tag || weak(t)))
 }
 
 #[cfg(test)]
@@ -62,6 +84,7 @@ mod tests {
             (Some("\"6\", \"7\""), true),
             (Some("\"6\""), false),
             (Some("7"), false),
+            (Some("W/\"7\""), false),
         ];
         for (value, expected) in cases {
             assert_eq!(check(value), expected, "for {value:?}");

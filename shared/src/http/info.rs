@@ -1,7 +1,7 @@
 //! What is known of a request before its handler runs, and what the handler adds for log line and headers.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -24,7 +24,7 @@ struct Inner {
     path: String,
     domain: Option<String>,
     user: OnceLock<Uuid>,
-    limit: OnceLock<RateLimit>,
+    limit: Mutex<Option<RateLimit>>,
 }
 
 impl RequestInfo {
@@ -46,11 +46,11 @@ impl RequestInfo {
             path: request.uri().path().to_owned(),
             domain: gateway.and_then(|context| context.domain_name.clone()),
             user: OnceLock::new(),
-            limit: OnceLock::new(),
+            limit: Mutex::default(),
         }))
     }
 
-    /// The client's `x-request-id` if it is one (8 to 64 of `A-Z a-z 0-9 _ -`), else the gateway's.
+    /// The client's `x-request-id` if it is one (8 to 36 of `A-Z a-z 0-9 _ -`), else the gateway's.
     pub fn id(&self) -> &str {
         &self.0.id
     }
@@ -103,13 +103,17 @@ impl RequestInfo {
         self.0.user.get().copied()
     }
 
-    /// Shows a limit in the response's `x-ratelimit-*` headers; the first one noted counts.
+    /// Shows a limit in the response's `x-ratelimit-*` headers; the last one noted counts.
     pub fn note_limit(&self, limit: RateLimit) {
-        let _ = self.0.limit.set(limit);
+        *self.limit_slot() = Some(limit);
     }
 
     pub(super) fn limit(&self) -> Option<RateLimit> {
-        self.0.limit.get().copied()
+        *self.limit_slot()
+    }
+
+    fn limit_slot(&self) -> MutexGuard<'_, Option<RateLimit>> {
+        self.0.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +132,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn is_request_id(id: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (8..=64).contains(&id.len()) && id.bytes().all(allowed)
+    (8..=36).contains(&id.len()) && id.bytes().all(allowed)
 }
 
 /// `1-5759e988-bd862e3fe1be46a994272793` of `Root=1-…;Parent=…;Sampled=1`.
@@ -148,7 +152,7 @@ mod tests {
         assert!(is_request_id("0190a1b2-aaaa"));
         assert!(!is_request_id("short"));
         assert!(!is_request_id("with spaces in it"));
-        assert!(!is_request_id(&"x".repeat(65)));
+        assert!(!is_request_id(&"x".repeat(37)));
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
-    IF_MATCH, IF_NONE_MATCH, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    IF_MATCH, IF_NONE_MATCH, LOCATION, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method};
 use tower_http::compression::CompressionLayer;
@@ -23,12 +23,15 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{RequestInfo, problem};
 use crate::App;
-use crate::config::Config;
+use crate::config::{Config, Origins};
 use crate::error::Error;
 use crate::store::meter::{self, Usage};
 
 /// Where the API's routes begin; a few public ones have no prefix.
 pub const PREFIX: &str = "/api/v1";
+
+/// Longest that a handler may take: less than the functions' time-out in `template.yaml`, so that the answer is ours.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// A function's routes, ready to be served.
 pub fn wrap(app: App, routes: OpenApiRouter<App>) -> Router {
@@ -37,6 +40,7 @@ pub fn wrap(app: App, routes: OpenApiRouter<App>) -> Router {
     router
         .fallback(async || Error::NotFound("route"))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(middleware::from_fn(survive))
         .layer(CompressionLayer::new().compress_when(worth_compressing))
         .layer(cors(&app.config))
         .layer(middleware::from_fn(answer))
@@ -51,11 +55,11 @@ async fn answer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(info.clone());
 
     let usage = Arc::new(Usage::default());
-    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
-    // The panic itself was logged by the panic hook.
-    let response = meter::metered(usage.clone(), work)
-        .await
-        .unwrap_or_else(|_| axum::response::IntoResponse::into_response(panicked()));
+    let work = tokio::time::timeout(PATIENCE, next.run(request));
+    let response = meter::metered(usage.clone(), work).await;
+    let response = response.unwrap_or_else(|_| {
+        Error::Unavailable(anyhow::Error::msg("the handler took too long")).into_response()
+    });
 
     let mut response = finish(response, &info);
     let spent = started.elapsed();
@@ -66,15 +70,18 @@ async fn answer(mut request: Request, next: Next) -> Response {
     response
 }
 
-fn panicked() -> Error {
-    Error::Internal(anyhow::Error::msg("a handler panicked"))
+/// Below CORS, so that a browser may read the answer. The panic itself was logged by the panic hook.
+async fn survive(request: Request, next: Next) -> Response {
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let panicked = || Error::Internal(anyhow::Error::msg("a handler panicked"));
+    work.await.unwrap_or_else(|_| panicked().into_response())
 }
 
 /// Gives an error its body, and tells the log what the client must not see.
 fn finish(mut response: Response, info: &RequestInfo) -> Response {
     let error = match response.extensions_mut().remove::<Arc<Error>>() {
         Some(error) => error,
-        // An extractor of axum's own has refused; its text is for humans, so it becomes the detail.
+        // An extractor of axum's own has refused, as for a path that is no UUID. Its text is not ours to show.
         None if response.status().is_client_error() && !is_problem(&response) => Arc::new(
             Error::BadRequest("The request cannot be understood.".to_owned()),
         ),
@@ -94,7 +101,7 @@ fn finish(mut response: Response, info: &RequestInfo) -> Response {
 
 fn is_problem(response: &Response) -> bool {
     let kind = response.headers().get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().ends_with(b"json"))
+    kind.is_some_and(|kind| kind == "application/problem+json")
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -141,7 +148,8 @@ fn decorate(headers: &mut HeaderMap, info: &RequestInfo, spent: Duration) {
     }
 }
 
-/// One line a request, under 300 bytes on success, with nothing of its body and no personal data.
+/// One line a request: 290 bytes at most for an IPv4 address, 30 more for IPv6. Nothing of the body or of a header
+/// that may hold a secret is in it.
 fn log(
     method: &Method,
     route: &str,
@@ -161,15 +169,15 @@ fn log(
         request = info.id(),
         trace = info.trace_id(),
         db_trips = usage.round_trips(),
-        db_read = usage.read_units(),
-        db_write = usage.write_units(),
+        rcu = usage.read_units(),
+        wcu = usage.write_units(),
     );
 }
 
 fn cors(config: &Config) -> CorsLayer {
-    let origins = match config.cors_origins.as_slice() {
-        [any] if any == "*" => AllowOrigin::any(),
-        some => AllowOrigin::list(some.iter().filter_map(|origin| origin.parse().ok())),
+    let origins = match &config.cors_origins {
+        Origins::Any => AllowOrigin::any(),
+        Origins::These(origins) => AllowOrigin::list(origins.iter().cloned()),
     };
     CorsLayer::new()
         .allow_origin(origins)
@@ -187,6 +195,14 @@ fn cors(config: &Config) -> CorsLayer {
             IF_NONE_MATCH,
             X_REQUEST_ID,
         ])
-        .expose_headers([ETAG, X_REQUEST_ID])
+        .expose_headers([
+            ETAG,
+            LOCATION,
+            RETRY_AFTER,
+            X_REQUEST_ID,
+            X_RATELIMIT_LIMIT,
+            X_RATELIMIT_REMAINING,
+            X_RATELIMIT_RESET,
+        ])
         .max_age(Duration::from_secs(600))
 }

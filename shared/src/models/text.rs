@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 /// Why a text was refused: a code to branch on, and a message that completes "the field …".
 ///
-/// Printed as `[code] message`, so that it survives the way through serde; see `http::json`.
+/// Printed as `[code] message`, so that it survives the way through serde; see `http::body`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     pub code: &'static str,
@@ -100,7 +100,8 @@ parsed_text!(Email);
 
 impl Email {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let text = clean(text).to_lowercase();
+        // Lower-casing first, because it can undo the normal form.
+        let text = clean(&text.to_lowercase());
         check_length(&text, 1, 255)?;
         let options = email_address::Options::default()
             .with_required_tld()
@@ -136,6 +137,23 @@ impl Username {
     /// The form that must be unique.
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
+    }
+}
+
+/// What a person signs in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginName {
+    Email(Email),
+    Username(Username),
+}
+
+impl LoginName {
+    /// An e-mail address if it has an `@`, else a user name. `None` for what can be neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.contains('@') {
+            true => Email::parse(text).ok().map(Self::Email),
+            false => Username::parse(text).ok().map(Self::Username),
+        }
     }
 }
 
@@ -197,8 +215,10 @@ impl Website {
         let refused = || Invalid::new("invalid_url", "must be an http or https address");
         let mut text = clean(text);
         check_length(&text, 1, 2048)?;
-        if !text.contains("://") {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        if !scheme.is_some_and(|scheme| scheme.bytes().all(|b| b.is_ascii_alphanumeric())) {
             text = format!("https://{text}");
+            check_length(&text, 1, 2048)?;
         }
         let url = url::Url::parse(&text).map_err(|_| refused())?;
         let named = url.host_str().is_some_and(|host| host.contains('.'));
@@ -214,7 +234,8 @@ impl Website {
 mod tests {
     use super::*;
 
-    /// Each case is an input with what becomes of it: `Ok` text or `Err` code.
+    /// Each case is an input with what becomes of it: `Ok` text or `Err` code. What was parsed once must be
+    /// parsed again as it is, because that is how it comes back from the table.
     fn check<T: ToString>(
         parse: impl Fn(&str) -> Result<T, Invalid>,
         cases: &[(&str, Result<&str, &str>)],
@@ -222,6 +243,10 @@ mod tests {
         for (input, expected) in cases {
             let found = parse(input).map(|t| t.to_string()).map_err(|e| e.code);
             assert_eq!(found, expected.map(str::to_owned), "for {input:?}");
+            if let Ok(parsed) = found {
+                let again = parse(&parsed).map(|t| t.to_string());
+                assert_eq!(again.as_deref(), Ok(parsed.as_str()), "for {input:?}");
+            }
         }
     }
 
@@ -232,6 +257,7 @@ mod tests {
             Email::parse,
             &[
                 (" Ada@Example.COM ", Ok("ada@example.com")),
+                ("J\u{30c}@example.com", Ok("\u{1f0}@example.com")),
                 ("a+b@sub.example.org", Ok("a+b@sub.example.org")),
                 ("", Err("too_short")),
                 ("ada", Err("invalid_email")),
@@ -299,6 +325,7 @@ mod tests {
 
     #[test]
     fn websites() {
+        let long = "x.".repeat(1_022);
         check(
             Website::parse,
             &[
@@ -308,6 +335,11 @@ mod tests {
                 ("ftp://example.com", Err("invalid_url")),
                 ("https://user:pw@example.com", Err("invalid_url")),
                 ("nowhere", Err("invalid_url")),
+                (
+                    "example.com/?u=http://x.org",
+                    Ok("https://example.com/?u=http://x.org"),
+                ),
+                (&long, Err("too_long")),
                 ("", Err("too_short")),
             ],
         );

@@ -5,21 +5,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::rates::Window;
-use super::transaction::{Change, Transaction};
-use super::{Store, Table, from_item, keys};
+use super::tasks::NewTask;
+use super::{Change, Store, Table, Transaction, from_item, keys};
 use crate::config::Hidden;
 use crate::error::{Error, RateLimit, Result};
 use crate::models::User;
 use crate::models::audit::AuditEntry;
-use crate::models::text::{Email, Username};
-use crate::tasks::{NewTask, Task};
-
-/// What a person signs in with.
-#[derive(Clone, Debug)]
-pub enum LoginName {
-    Email(Email),
-    Username(Username),
-}
+use crate::models::text::{LoginName, Username};
+use crate::tasks::Task;
 
 /// A user with their password hash, as only `auth` may see it.
 #[derive(Debug)]
@@ -53,22 +46,21 @@ impl Store {
             hash: password_hash.to_owned(),
             changed_at: user.created_at,
         };
-        let shard = user.id.as_bytes()[15] % keys::COUNTER_SHARDS;
         let mut transaction = self
             .transaction()
             .create(Table::App, &keys::unique_email(&user.email), &unique)
-            .or_else(Error::EmailTaken);
+            .on_conflict(Error::EmailTaken);
         if let Some(username) = &user.username {
             transaction = transaction
                 .create(Table::App, &keys::unique_username(username), &unique)
-                .or_else(Error::UsernameTaken);
+                .on_conflict(Error::UsernameTaken);
         }
         transaction
             .create(Table::App, &keys::profile(user.id), user)
             .create(Table::Vault, &keys::password(user.id), &password)
             .update(
                 Table::App,
-                &keys::counter("USER", shard),
+                &keys::user_counter(user.id),
                 Change::new().add("count", 1),
             )
             .audit(user.id, audit)
@@ -120,7 +112,7 @@ impl Store {
         if old.email != new.email {
             transaction = transaction
                 .create(Table::App, &keys::unique_email(&new.email), &unique)
-                .or_else(Error::EmailTaken)
+                .on_conflict(Error::EmailTaken)
                 .delete(Table::App, &keys::unique_email(&old.email));
         }
         let folded = |user: &User| user.username.as_ref().map(Username::folded);
@@ -128,7 +120,7 @@ impl Store {
             if let Some(username) = &new.username {
                 transaction = transaction
                     .create(Table::App, &keys::unique_username(username), &unique)
-                    .or_else(Error::UsernameTaken);
+                    .on_conflict(Error::UsernameTaken);
             }
             if let Some(username) = &old.username {
                 transaction = transaction.delete(Table::App, &keys::unique_username(username));
@@ -138,7 +130,7 @@ impl Store {
         let change = Change::between(old, new)?.if_equal("version", read_version);
         transaction
             .update(Table::App, &keys::profile(new.id), change)
-            .or_else(Error::Stale)
+            .on_conflict(Error::Stale)
             .audit(new.id, audit)
             .commit()
             .await
@@ -146,14 +138,6 @@ impl Store {
 }
 
 impl LoginName {
-    /// An e-mail address if it has an `@`, else a user name. `None` for what can be neither.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text.contains('@') {
-            true => Email::parse(text).ok().map(Self::Email),
-            false => Username::parse(text).ok().map(Self::Username),
-        }
-    }
-
     fn key(&self) -> keys::Key {
         match self {
             Self::Email(email) => keys::unique_email(email),

@@ -35,7 +35,8 @@ pub fn session(user: Uuid, session: Uuid) -> Key {
 }
 
 pub fn audit(user: Uuid, at: Timestamp, entry: Uuid) -> Key {
-    of_user(user, format!("AUDIT#{at}#{entry}"))
+    // Always three digits after the second, so that the texts sort by time.
+    of_user(user, format!("AUDIT#{at:.3}#{entry}"))
 }
 
 /// In the vault.
@@ -71,10 +72,14 @@ pub fn task_id(pk: &str) -> Option<Uuid> {
 }
 
 /// Counters are split so that many writers do not wait for each other.
-pub const COUNTER_SHARDS: u8 = 10;
+const COUNTER_SHARDS: u8 = 10;
 
-pub fn counter(kind: &str, shard: u8) -> Key {
-    alone(format!("COUNT#{kind}#{shard}"))
+/// The part of the count of users that this user is counted in.
+pub fn user_counter(user: Uuid) -> Key {
+    alone(format!(
+        "COUNT#USER#{}",
+        user.as_bytes()[15] % COUNTER_SHARDS
+    ))
 }
 
 /// `window` is the number of the window since the epoch.
@@ -88,7 +93,7 @@ pub fn jwks() -> Key {
 }
 
 /// The index of unfinished tasks is split for the same reason as counters.
-pub const DUE_SHARDS: u8 = 4;
+const DUE_SHARDS: u8 = 4;
 
 pub fn due_shard(task: Uuid) -> String {
     format!("DUE#{}", task.as_bytes()[15] % DUE_SHARDS)

@@ -1,17 +1,18 @@
-//! DynamoDB: the only room that knows it. One method per access pattern, one request per method.
+//! DynamoDB: the only room that knows it. One method per access pattern; for a request, that is one round trip.
 //!
 //! Two tables: `app` for what every function may read, `vault` for what is secret (only `auth` reads it).
 //! Rules: what must be whole is one transaction; uniqueness is an item with `attribute_not_exists`;
 //! an update names the version it has read; expiry is compared here, because TTL deletes late.
 
 pub mod accounts;
+mod change;
 pub mod jwks;
 pub mod keys;
 pub mod meter;
 pub mod rates;
 pub mod sessions;
 pub mod tasks;
-pub mod transaction;
+mod transaction;
 pub mod users;
 
 use std::collections::HashMap;
@@ -19,13 +20,13 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use aws_smithy_types::error::display::DisplayErrorContext;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
 use crate::tasks::Queue;
 
+pub use change::Change;
 use keys::Key;
 pub use transaction::Transaction;
 
@@ -173,19 +174,38 @@ async fn back_off(attempt: u32, doing: &'static str) -> Result<()> {
 fn failed<E, R>(doing: &'static str) -> impl FnOnce(SdkError<E, R>) -> Error
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     move |error| {
         let may_pass = match &error {
             SdkError::ServiceError(service) => may_pass(service.err().code()),
             _ => true,
         };
-        let cause = anyhow::Error::msg(DisplayErrorContext(&error).to_string()).context(doing);
+        let cause = anyhow::Error::msg(describe(&error)).context(doing);
         match may_pass {
             true => Error::Unavailable(cause),
             false => Error::Internal(cause),
         }
     }
+}
+
+/// What happened, without what was sent or answered: an answer may hold an e-mail address or a password's hash.
+fn describe<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    if let SdkError::ServiceError(service) = error {
+        let (code, message) = (service.err().code(), service.err().message());
+        return format!("{}: {}", code.unwrap_or("?"), message.unwrap_or("?"));
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 fn may_pass(code: Option<&str>) -> bool {

@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::Timestamp;
 
+use super::change::{Change, Updated};
 use super::keys::{self, Key};
-use super::transaction::Change;
-use super::{Item, Store, Table, failed};
+use super::{Item, Store};
 use crate::error::{Error, RateLimit, Result};
 
 /// How often a subject (an address, an account) may do something within a window of whole seconds.
@@ -73,25 +73,15 @@ impl Window {
 impl Store {
     /// Counts one request in `window`, or refuses it with [`Error::RateLimited`]. One write.
     pub async fn take(&self, window: &Window) -> Result<RateLimit> {
-        let change = window.count();
-        let request = self.client.update_item().table_name(self.name(Table::App)?);
-        let request = request
-            .set_key(Some(window.key.attributes()))
-            .update_expression(change.expression())
-            .set_condition_expression(change.condition)
-            .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values))
-            .return_values(ReturnValue::UpdatedNew);
-        match request.send().await {
-            Ok(output) => Ok(window.state(Window::used(output.attributes()))),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Err(Error::RateLimited(window.state(u32::MAX)))
-            }
-            Err(error) => Err(failed("count a request")(error)),
+        let counted = self.update(
+            &window.key,
+            window.count(),
+            ReturnValue::UpdatedNew,
+            "count a request",
+        );
+        match counted.await? {
+            Updated::Done(item) => Ok(window.state(Window::used(Some(&item)))),
+            Updated::Refused => Err(Error::RateLimited(window.state(u32::MAX))),
         }
     }
 }

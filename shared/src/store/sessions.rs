@@ -26,6 +26,16 @@ struct StoredSession<'a> {
 }
 
 impl Store {
+    /// Counts a login that failed. A transaction like the one of a login that succeeds, so that a full window
+    /// refuses both in the same time.
+    pub async fn count_failed_login(&self, attempts: &Window) -> Result<()> {
+        self.transaction()
+            .update(Table::App, attempts.key(), attempts.count())
+            .on_conflict(Error::RateLimited(attempts.state(u32::MAX)))
+            .commit()
+            .await
+    }
+
     /// Begins a session and counts the login that led to it, in one transaction over both tables.
     /// A window that has filled up meanwhile refuses both.
     pub async fn begin_session(
@@ -42,7 +52,7 @@ impl Store {
         };
         self.transaction()
             .update(Table::App, attempts.key(), attempts.count())
-            .or_else(Error::RateLimited(attempts.state(u32::MAX)))
+            .on_conflict(Error::RateLimited(attempts.state(u32::MAX)))
             .create(
                 Table::App,
                 &keys::session(user, session.id),
