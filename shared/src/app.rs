@@ -3,10 +3,10 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use aws_types::SdkConfig;
 use jsonwebtoken::Validation;
 
 use crate::auth::{Keyring, SigningKeys, tokens};
-use crate::aws::Clients;
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::store::Store;
@@ -18,7 +18,8 @@ pub struct App(Arc<Inner>);
 
 pub struct Inner {
     pub config: Config,
-    pub clients: Clients,
+    /// What a client of another service is made of.
+    pub sdk: SdkConfig,
     pub store: Store,
     pub keyring: Keyring,
     /// What access tokens are checked against.
@@ -30,10 +31,11 @@ impl App {
     /// Makes the clients; opens no connection yet.
     pub fn new(config: Config) -> anyhow::Result<Self> {
         crate::auth::install_crypto();
-        let clients = Clients::new(&config.aws)?;
-        let queue = Queue::new(clients.sqs(&config.aws), config.task_queue_url.clone());
+        let sdk = crate::aws::sdk_config(&config.aws)?;
+        let queue = Queue::new(&sdk, &config);
         let store = Store::new(
-            clients.dynamodb(&config.aws),
+            &sdk,
+            config.aws.dynamodb_endpoint.clone(),
             queue,
             config.app_table.clone(),
             config.vault_table.clone(),
@@ -41,7 +43,7 @@ impl App {
         Ok(Self(Arc::new(Inner {
             validation: tokens::validation(),
             config,
-            clients,
+            sdk,
             store,
             keyring: Keyring::default(),
             signing: OnceLock::new(),

@@ -8,8 +8,11 @@
 
 use std::time::Duration;
 
+use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::Config;
 
 /// What is to be done. The `kind` and the payload are stored as this enum's JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,8 +59,13 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
-        Self { client, url }
+    pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
+        let mut sqs = aws_sdk_sqs::config::Builder::from(sdk);
+        sqs.set_endpoint_url(config.aws.sqs_endpoint.clone());
+        Self {
+            client: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            url: config.task_queue_url.clone(),
+        }
     }
 
     /// Tells the worker of a task. A failure is logged and not returned: the task is safe in its table, and

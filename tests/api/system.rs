@@ -43,7 +43,10 @@ async fn without_a_public_url_links_name_the_domain_of_the_gateway() {
         .await
         .expect(200)
         .json();
-    assert_eq!(root["links"]["health"], "https://api.example.com/api/v1/health");
+    assert_eq!(
+        root["links"]["health"],
+        "https://api.example.com/api/v1/health"
+    );
     // Tokens are then issued by and for that domain, and work.
     stage.user().await.get("/api/v1/users/me").await.expect(200);
 }

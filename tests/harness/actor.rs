@@ -90,6 +90,11 @@ impl<'a> Actor<'a> {
         gateway::event(method, path, &self.headers, None, &self.ip)
     }
 
+    /// A request to a router that is no function's.
+    pub async fn send_to(&self, router: axum::Router, method: &str, path: &str) -> Answer {
+        gateway::answer(router, &self.event(method, path)).await
+    }
+
     /// A request as it is, with whatever body.
     pub async fn send(&self, method: &str, path: &str, kind: Option<&str>, body: &[u8]) -> Answer {
         let mut headers = self.headers.clone();

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::body::Body;
-use http::Response;
 use local::template::{Function, Template};
 use serde_json::{Value, json};
 use tower::ServiceExt;
+
+use crate::Answer;
 
 /// A router per function, by its name.
 #[derive(Clone)]
@@ -19,19 +19,23 @@ impl Gateway {
     }
 
     /// Hands an API Gateway event (payload format 2.0) to the function that the template names for it.
-    pub async fn send(&self, template: &Template, event: &Value) -> Response<Body> {
+    pub async fn send(&self, template: &Template, event: &Value) -> Answer {
         let path = event["rawPath"].as_str().unwrap();
         let method = event["requestContext"]["http"]["method"].as_str().unwrap();
         let function = function_of(template, method, path).expect("$default takes everything");
         self.send_to(&function.name, event).await
     }
 
-    pub async fn send_to(&self, function: &str, event: &Value) -> Response<Body> {
-        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-        let router = self.0[function].clone();
-        let Ok(response) = router.oneshot(request).await;
-        response
+    pub async fn send_to(&self, function: &str, event: &Value) -> Answer {
+        answer(self.0[function].clone(), event).await
     }
+}
+
+/// What a router answers to an event, which goes through the decoder that deployed functions use.
+pub(crate) async fn answer(router: Router, event: &Value) -> Answer {
+    let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+    let Ok(response) = router.oneshot(request).await;
+    Answer::of(response).await
 }
 
 /// The function whose route matches best: a full match before a greedy one, a longer before a shorter, and

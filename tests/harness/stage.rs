@@ -126,12 +126,12 @@ impl Stage {
 
     /// A request as the event that API Gateway sends for it.
     pub async fn send(&self, event: &Value) -> Answer {
-        Answer::of(self.gateway.send(&TEMPLATE, event).await).await
+        self.gateway.send(&TEMPLATE, event).await
     }
 
     /// A request to one function, whatever its path.
     pub async fn send_to(&self, function: &str, event: &Value) -> Answer {
-        Answer::of(self.gateway.send_to(function, event).await).await
+        self.gateway.send_to(function, event).await
     }
 
     /// Gives all messages of the task queue to the worker, as the event source mapping does. Answers how many

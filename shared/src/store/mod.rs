@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_types::SdkConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -51,14 +52,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// `config` is the client's configuration; the store adds its meter to it.
+    /// Makes the client, with the meter in it.
     pub fn new(
-        config: aws_sdk_dynamodb::config::Builder,
+        sdk: &SdkConfig,
+        endpoint: Option<String>,
         queue: Queue,
         app: String,
         vault: Option<String>,
     ) -> Self {
-        let client = Client::from_conf(config.interceptor(meter::Meter).build());
+        let mut config = aws_sdk_dynamodb::config::Builder::from(sdk).interceptor(meter::Meter);
+        config.set_endpoint_url(endpoint);
+        let client = Client::from_conf(config.build());
         Self {
             client,
             queue,
