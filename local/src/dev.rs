@@ -14,7 +14,7 @@ use local::processes::Family;
 use local::provision::{self, References};
 use local::pump::{self, Source};
 use local::template::Template;
-use local::watch::{self, Output, Profile, Watch};
+use local::watch::{self, Profile, Watch};
 use local::{shell, superuser};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
@@ -255,17 +255,7 @@ async fn start_watch(
     watch::build(&family, root, template, profile).await?;
     console::done("build", "the functions are up to date");
 
-    let output = Output::Terminal;
-    let watch = Watch::start(
-        family,
-        &tool,
-        root,
-        options.port,
-        profile,
-        variables,
-        &output,
-    )
-    .await?;
+    let watch = Watch::start(family, &tool, root, options.port, profile, variables).await?;
     let silent = watch.warm(template).await;
     if silent.is_empty() {
         console::done("functions", "all answer");

@@ -26,8 +26,6 @@ use crate::processes::Family;
 use crate::pump;
 use crate::template::{Function, Template};
 
-pub use output::Output;
-
 /// How the functions are compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
@@ -71,9 +69,7 @@ pub async fn build(
         .stdin(Stdio::null())
         .status()
         .await
-        .context(
-            "cargo cannot be started; install Rust as https://rustup.rs says, and try again",
-        )?;
+        .context("cargo cannot be started; install Rust and try again")?;
     if !status.success() {
         bail!("the functions do not compile; cargo says above why");
     }
@@ -90,7 +86,6 @@ impl Watch {
         port: u16,
         profile: Profile,
         variables: &Variables,
-        output: &Output,
     ) -> Result<Self> {
         let mut command = family.command(&cargo_lambda.program);
         command
@@ -104,7 +99,7 @@ impl Watch {
         for name in FOREIGN {
             command.env_remove(name);
         }
-        output.apply(&mut command)?;
+        output::capture(&mut command);
         let mut child = command
             .current_dir(root)
             .envs(variables)
@@ -136,11 +131,6 @@ impl Watch {
                 "cargo lambda watch does not answer on port {port} after {START:?}"
             ),
         }
-    }
-
-    /// The URL of the API, without a final slash. Lambda's own interface is there too.
-    pub fn url(&self) -> &str {
-        &self.url
     }
 
     /// Calls each function once, so that it runs when the first request comes. Answers the names of those that did

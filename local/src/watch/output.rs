@@ -1,42 +1,22 @@
 //! What `cargo lambda watch` and the functions print, without what the tools say about themselves.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::process::Stdio;
 
-use anyhow::Result;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-/// Where it goes.
-#[derive(Debug)]
-pub enum Output {
-    /// To the terminal: the functions' log lines, and of the tools what they compile and what is wrong.
-    Terminal,
-    /// Into a file, as it is.
-    File(File),
-}
-
-impl Output {
-    pub(super) fn apply(&self, command: &mut Command) -> Result<()> {
-        match self {
-            Output::Terminal => {
-                command.stdout(Stdio::piped()).stderr(Stdio::piped());
-                // The tools cannot see the terminal through the pipe.
-                if io::stderr().is_terminal() {
-                    command.args(["--color", "always"]);
-                }
-            }
-            Output::File(file) => {
-                command.stdout(file.try_clone()?).stderr(file.try_clone()?);
-            }
-        }
-        Ok(())
+/// Lets the command print into pipes, for [`pass_on`].
+pub(super) fn capture(command: &mut Command) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // The tools cannot see the terminal through the pipe.
+    if io::stderr().is_terminal() {
+        command.args(["--color", "always"]);
     }
 }
 
-/// Passes on what comes through pipes, if there are any, until the answer is dropped.
+/// Passes on the functions' log lines, and of the tools what they compile and what is wrong, until the answer is dropped.
 pub(super) fn pass_on(child: &mut Child) -> JoinSet<()> {
     let mut pipes = JoinSet::new();
     if let Some(stdout) = child.stdout.take() {
