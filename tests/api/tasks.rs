@@ -4,6 +4,12 @@ use serde_json::json;
 use shared::tasks::Status;
 use tests::{PASSWORD, Stage};
 
+/// A sweep that takes this second for the one before which tasks must have been due.
+async fn resend(stage: &Stage, due_before: i64) -> usize {
+    let sent = stage.app.store.resend_due_tasks(due_before, 100).await;
+    sent.unwrap()
+}
+
 async fn status(stage: &Stage, id: uuid::Uuid) -> Status {
     stage.app.store.task(id).await.unwrap().unwrap().status
 }
@@ -77,36 +83,12 @@ async fn the_sweep_finds_a_task_whose_message_was_lost() {
 
     let now = shared::models::time::now().as_second();
     // What was due just now has its message on the way still.
-    assert_eq!(
-        stage
-            .app
-            .store
-            .resend_due_tasks(now - 60, 100)
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        stage
-            .app
-            .store
-            .resend_due_tasks(now + 1, 100)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(resend(&stage, now - 60).await, 0);
+    assert_eq!(resend(&stage, now + 1).await, 1);
     assert_eq!(stage.work().await, (1, 0));
     assert_eq!(status(&stage, id).await, Status::Succeeded);
     // What is finished is not sent again.
-    assert_eq!(
-        stage
-            .app
-            .store
-            .resend_due_tasks(now + 3_600, 100)
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(resend(&stage, now + 3_600).await, 0);
 }
 
 #[tokio::test]
@@ -116,24 +98,8 @@ async fn a_running_task_is_not_sent_again_before_its_queue_had_the_time_to() {
     let [id] = stage.task_ids().await.try_into().unwrap();
     stage.app.store.claim_task(id).await.unwrap().unwrap();
     let now = shared::models::time::now().as_second();
-    assert_eq!(
-        stage
-            .app
-            .store
-            .resend_due_tasks(now + 419, 100)
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        stage
-            .app
-            .store
-            .resend_due_tasks(now + 422, 100)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(resend(&stage, now + 419).await, 0);
+    assert_eq!(resend(&stage, now + 422).await, 1);
 }
 
 #[tokio::test]
