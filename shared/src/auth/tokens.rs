@@ -161,3 +161,105 @@ fn refusal(error: &jsonwebtoken::errors::Error) -> &'static str {
         _ => "is malformed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    const URL: &str = "https://api.example.com";
+
+    /// An instance that knows the key of `keys`, and needs no table for it.
+    fn app(keys: &SigningKeys) -> App {
+        let config = Config::from_lookup(|name| match name {
+            "AWS_ENDPOINT_URL" => Some("http://127.0.0.1:1".to_owned()),
+            name => ["AWS_", "APP_TABLE", "TASK_QUEUE_URL"]
+                .iter()
+                .any(|start| name.starts_with(start) && !name.ends_with("_BUNDLE"))
+                .then(|| "http://x.example".to_owned()),
+        });
+        let app = App::new(config.unwrap()).unwrap();
+        app.keyring.learn(&keys.public_keys());
+        app
+    }
+
+    fn claims() -> Claims {
+        let now = time::now().as_second();
+        Claims {
+            iss: URL.to_owned(),
+            aud: URL.to_owned(),
+            sub: Uuid::nil(),
+            iat: now,
+            exp: now + ACCESS_LIFETIME,
+            jti: Uuid::nil(),
+            sid: Uuid::nil(),
+            email: Email::parse("ada@example.com").unwrap(),
+            role: Role::User,
+            scope: Role::User.scope_claim(),
+            first_name: None,
+            last_name: None,
+            desired_name: None,
+            kind: TokenKind::Access,
+        }
+    }
+
+    /// Each case spoils a good token in one way, and names what it is refused for.
+    #[tokio::test]
+    async fn a_spoilt_token_is_refused_though_its_signature_is_right() {
+        type Spoil = fn(&mut Header, &mut Claims);
+        let cases: [(Spoil, Option<&str>); 9] = [
+            (|_, _| {}, None),
+            (
+                |_, c| c.iss = "https://other.example".into(),
+                Some("is from another issuer"),
+            ),
+            (
+                |_, c| c.aud = "https://other.example".into(),
+                Some("is for another audience"),
+            ),
+            (|_, c| c.exp = c.iat - 60, Some("has expired")),
+            (|_, c| c.iat += 60, Some("is from the future")),
+            (
+                |h, _| h.typ = Some("JWT".into()),
+                Some("is not an access token"),
+            ),
+            (|h, _| h.typ = None, Some("is not an access token")),
+            (|h, _| h.kid = None, Some("names no key")),
+            (
+                |h, _| h.jku = Some("https://evil.example/jwks.json".into()),
+                None,
+            ),
+        ];
+        let keys = SigningKeys::derive("a secret for the tests of this file").unwrap();
+        let app = app(&keys);
+        for (number, (spoil, expected)) in cases.into_iter().enumerate() {
+            let (mut header, mut claims) = (Header::new(Algorithm::EdDSA), claims());
+            header.typ = Some("at+jwt".to_owned());
+            header.kid = Some(keys.key_id.clone());
+            spoil(&mut header, &mut claims);
+            let token = jsonwebtoken::encode(&header, &claims, &keys.signing).unwrap();
+            // The second time the token's signature is known already, and the rest is checked all the same.
+            for _ in 0..2 {
+                let refusal = match verify_access(&app, URL, &token).await {
+                    Ok(_) => None,
+                    Err(Error::TokenInvalid(why)) => Some(why),
+                    Err(other) => panic!("case {number}: {other:?}"),
+                };
+                assert_eq!(refusal, expected, "case {number}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_remembered_token_expires_too() {
+        let keys = SigningKeys::derive("a secret for the tests of this file").unwrap();
+        let app = app(&keys);
+        let expired = Claims {
+            exp: time::now().as_second() - LEEWAY,
+            ..claims()
+        };
+        app.keyring.remember("a token", Arc::new(expired));
+        let refused = verify_access(&app, URL, "a token").await;
+        assert!(matches!(refused, Err(Error::TokenInvalid("has expired"))));
+    }
+}
