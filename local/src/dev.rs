@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::folder::{self, Folder};
-use crate::{Options, console};
+use crate::{Options, console, mail};
 
 /// How long functions that an earlier run left behind get to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -103,7 +103,7 @@ async fn start(options: &Options) -> Result<Running> {
     } else {
         Some(start_watch(options, &root, &folder, family, &template, &variables).await?)
     };
-    let pump = start_pump(options, &template, &aws, &references).await?;
+    let pump = start_pump(options, &folder, &template, &aws, &references).await?;
 
     console::done(
         "ready",
@@ -268,9 +268,10 @@ async fn start_watch(
     Ok(watch)
 }
 
-/// Starts a task for each trigger and each schedule of the template.
+/// Starts a task for each trigger and each schedule of the template, and one that tells of the mails that come of it.
 async fn start_pump(
     options: &Options,
+    folder: &Folder,
     template: &Template,
     aws: &LocalAws,
     references: &References,
@@ -282,6 +283,7 @@ async fn start_pump(
             .with_context(|| format!("the queue {id} was not made"))
     };
     let mut pump = JoinSet::new();
+    pump.spawn(mail::report_new(folder.mail(), console::note));
     for function in &template.functions {
         for trigger in &function.triggers {
             let source = Source::new(&sqs, &queue_url(&trigger.queue)?, trigger).await?;

@@ -9,6 +9,7 @@
 mod console;
 mod dev;
 mod folder;
+mod mail;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -324,10 +324,10 @@ mod tests {
             assert_eq!(tables.unwrap()["AppTable"], format!("{prefix}app-table"));
         }
         let query = dynamodb_client(aws.dynamodb_url());
-        let query = query.query().table_name("t1-app-table").index_name("due");
+        let query = query.query().table_name("t1-app-table").index_name("tasks");
         let query = query
-            .key_condition_expression("due_shard = :shard")
-            .expression_attribute_values(":shard", text("0"));
+            .key_condition_expression("task_list = :list")
+            .expression_attribute_values(":list", text("0"));
         assert_eq!(query.send().await.unwrap().count(), 0);
     }
 

@@ -7,10 +7,11 @@ use aws_types::SdkConfig;
 use jsonwebtoken::Validation;
 
 use crate::auth::{Keyring, SigningKeys, tokens};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Context, Result};
+use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::tasks::Queue;
 
 /// Cheap to clone; handlers take it as axum's state.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct Inner {
     /// What a client of another service is made of.
     pub sdk: SdkConfig,
     pub store: Store,
+    pub clock: Clock,
+    pub metrics: Metrics,
     pub keyring: Keyring,
     /// What access tokens are checked against.
     pub validation: Validation,
@@ -30,24 +33,25 @@ pub struct Inner {
 impl App {
     /// Makes the clients; opens no connection yet.
     pub fn new(config: Config) -> anyhow::Result<Self> {
-        crate::auth::install_crypto();
         let sdk = crate::aws::sdk_config(&config.aws)?;
-        let queue = Queue::new(&sdk, &config);
-        let store = Store::new(
-            &sdk,
-            config.aws.dynamodb_endpoint.clone(),
-            queue,
-            config.app_table.clone(),
-            config.vault_table.clone(),
-        );
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::with_sdk(config, sdk, Clock::default()))
+    }
+
+    /// The same with clients that are made of `sdk`, and with a clock. For tests, which put faults and time between.
+    pub fn with_sdk(config: Config, sdk: SdkConfig, clock: Clock) -> Self {
+        crate::auth::install_crypto();
+        let metrics = Metrics::default();
+        let store = Store::new(&sdk, &config, clock.clone(), metrics.clone());
+        Self(Arc::new(Inner {
             validation: tokens::validation(),
             config,
             sdk,
             store,
+            clock,
+            metrics,
             keyring: Keyring::default(),
             signing: OnceLock::new(),
-        })))
+        }))
     }
 
     /// Reads the keys that tokens are verified with, which opens the connection to DynamoDB: an instance has more

@@ -26,8 +26,8 @@ pub struct Config {
     pub task_queue_url: String,
     pub secret: Option<SecretSource>,
     pub limits: Limits,
-    /// Where mail is kept, one file a message; without it mail is logged as not sent.
-    pub mail_folder: Option<PathBuf>,
+    /// Without it no mail is sent, and its task says so.
+    pub mail_url: Option<MailUrl>,
     /// The sender, as `Name <address>`.
     pub mail_from: String,
 }
@@ -37,6 +37,17 @@ pub struct Config {
 pub enum Origins {
     Any,
     These(Vec<HeaderValue>),
+}
+
+/// Where mail goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailUrl {
+    /// `file:/folder`: a folder that keeps one `.eml` file a message.
+    Folder(PathBuf),
+    /// `smtp://` or `smtps://`: a mail server, perhaps with user and password in it.
+    Smtp(Hidden),
+    /// `ses:`: Amazon SES, in the function's own region and with its permissions.
+    Ses,
 }
 
 /// How to reach AWS. The Lambda runtime sets all but the endpoints, which are for local use.
@@ -49,6 +60,7 @@ pub struct Aws {
     pub dynamodb_endpoint: Option<String>,
     pub sqs_endpoint: Option<String>,
     pub secrets_manager_endpoint: Option<String>,
+    pub ses_endpoint: Option<String>,
     /// A PEM file of certificate authorities to trust instead of the built-in ones.
     pub ca_bundle: Option<String>,
 }
@@ -125,6 +137,7 @@ impl Config {
                 dynamodb_endpoint: read.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
                 sqs_endpoint: read.endpoint("AWS_ENDPOINT_URL_SQS"),
                 secrets_manager_endpoint: read.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+                ses_endpoint: read.endpoint("AWS_ENDPOINT_URL_SESV2"),
                 ca_bundle: read.optional("AWS_CA_BUNDLE"),
             },
             app_table: read.required("APP_TABLE"),
@@ -136,7 +149,7 @@ impl Config {
                 registrations_per_hour: read.parsed_or("REGISTER_LIMIT_PER_HOUR", "5"),
                 logins_per_minute: read.parsed_or("LOGIN_LIMIT_PER_MINUTE", "10"),
             },
-            mail_folder: read.mail_folder("MAIL_URL"),
+            mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,
         };
@@ -235,15 +248,24 @@ impl Reader<'_> {
         Some(SecretSource::Plain(Hidden::new(plain)))
     }
 
-    fn mail_folder(&mut self, name: &str) -> Option<PathBuf> {
+    /// The value may hold a password, so a problem does not repeat it.
+    fn mail_url(&mut self, name: &str) -> Option<MailUrl> {
         let url = self.optional(name)?;
-        let folder = url.strip_prefix("file:");
-        if folder.is_none() {
-            self.problems.push(format!(
-                "{name} is {url:?}; this version knows file:/folder"
-            ));
+        if url.trim_end_matches('/') == "ses:" {
+            return Some(MailUrl::Ses);
         }
-        folder.map(|folder| PathBuf::from(folder.strip_prefix("//").unwrap_or(folder)))
+        if let Some(folder) = url.strip_prefix("file:") {
+            let folder = folder.strip_prefix("//").unwrap_or(folder);
+            return Some(MailUrl::Folder(PathBuf::from(folder)));
+        }
+        let is_smtp = |url: url::Url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host();
+        if url::Url::parse(&url).is_ok_and(is_smtp) {
+            return Some(MailUrl::Smtp(Hidden::new(url)));
+        }
+        self.problems.push(format!(
+            "{name} is not smtp://host, smtps://host, ses: or file:/folder"
+        ));
+        None
     }
 
     fn mailbox(&mut self, name: &str, default: &str) -> String {
@@ -306,7 +328,7 @@ mod tests {
         );
         assert_eq!(config.environment, "production");
         assert_eq!(config.cors_origins, Origins::These(Vec::new()));
-        assert_eq!(config.mail_folder, None);
+        assert_eq!(config.mail_url, None);
     }
 
     #[test]
@@ -320,7 +342,8 @@ mod tests {
         .unwrap();
         let origins = ["https://a.example", "https://b.example"].map(HeaderValue::from_static);
         assert_eq!(config.cors_origins, Origins::These(origins.into()));
-        assert_eq!(config.mail_folder, Some(PathBuf::from("/var/mail")));
+        let folder = MailUrl::Folder(PathBuf::from("/var/mail"));
+        assert_eq!(config.mail_url, Some(folder));
         let aws = config.aws;
         assert_eq!(
             aws.dynamodb_endpoint.as_deref(),
@@ -350,7 +373,7 @@ mod tests {
             "AUTH_SECRET is for ENVIRONMENT=local only; set AUTH_SECRET_ARN instead",
             "AUTH_SECRET is shorter than 32 characters",
             "RATE_LIMIT_PER_MINUTE is \"many\", which is not a whole number",
-            "MAIL_URL is \"pigeon:\"; this version knows file:/folder",
+            "MAIL_URL is not smtp://host, smtps://host, ses: or file:/folder",
             "MAIL_FROM is \"nobody\", which is not 'Name <address>'",
         ];
         assert_eq!(error.0, expected);
@@ -362,10 +385,12 @@ mod tests {
             ("ENVIRONMENT", "local"),
             ("AUTH_SECRET", "a-secret-of-more-than-32-characters"),
             ("AWS_SECRET_ACCESS_KEY", "the-aws-key"),
+            ("MAIL_URL", "smtps://ada:the-mail-key@mail.example.com"),
         ])
         .unwrap();
         let printed = format!("{config:?}");
         assert!(!printed.contains("a-secret-of"), "{printed}");
         assert!(!printed.contains("the-aws-key"), "{printed}");
+        assert!(!printed.contains("the-mail-key"), "{printed}");
     }
 }

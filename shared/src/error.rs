@@ -22,6 +22,10 @@ pub enum Error {
     UnsupportedMediaType(&'static str),
     #[error("The body is larger than {0} bytes.")]
     BodyTooLarge(usize),
+    #[error("The cursor is not one that a page of this list has answered.")]
+    InvalidCursor,
+    #[error("Only {0} can be skipped; go on with the cursor of the page before.")]
+    SkipTooDeep(u32),
     #[error("There is no {0} here.")]
     NotFound(&'static str),
     #[error("This path does not know that method.")]
@@ -42,12 +46,17 @@ pub enum Error {
     UsernameTaken,
     #[error("The resource has changed meanwhile; read it again.")]
     Stale,
+    #[error("{0}")]
+    IllegalTransition(&'static str),
     #[error("The resource is not the one that If-Match names.")]
     PreconditionFailed,
     #[error("Too many requests; try again in {} seconds.", .0.retry_after)]
     RateLimited(RateLimit),
     #[error("A service that this needs does not answer; try again.")]
     Unavailable(#[source] anyhow::Error),
+    /// A service has answered that it will not do this, however often it is asked.
+    #[error("A service that this needs has refused it.")]
+    Refused(#[source] anyhow::Error),
     #[error("Something went wrong on our side.")]
     Internal(#[from] anyhow::Error),
 }
@@ -87,7 +96,10 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::MalformedBody(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::MalformedBody(_)
+            | Self::BadRequest(_)
+            | Self::InvalidCursor
+            | Self::SkipTooDeep(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -96,11 +108,13 @@ impl Error {
                 StatusCode::UNAUTHORIZED
             }
             Self::AccountInactive | Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
-            Self::EmailTaken | Self::UsernameTaken | Self::Stale => StatusCode::CONFLICT,
+            Self::EmailTaken | Self::UsernameTaken | Self::Stale | Self::IllegalTransition(_) => {
+                StatusCode::CONFLICT
+            }
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -112,6 +126,8 @@ impl Error {
             Self::BadRequest(_) => "bad_request",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::BodyTooLarge(_) => "body_too_large",
+            Self::InvalidCursor => "invalid_cursor",
+            Self::SkipTooDeep(_) => "skip_too_deep",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TokenMissing => "token_missing",
@@ -122,9 +138,11 @@ impl Error {
             Self::EmailTaken => "email_taken",
             Self::UsernameTaken => "username_taken",
             Self::Stale => "stale",
+            Self::IllegalTransition(_) => "illegal_transition",
             Self::PreconditionFailed => "precondition_failed",
             Self::RateLimited(_) => "rate_limited",
             Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
             Self::Internal(_) => "internal",
         }
     }
@@ -136,6 +154,8 @@ impl Error {
             Self::Invalid(_)
             | Self::MalformedBody(_)
             | Self::BadRequest(_)
+            | Self::InvalidCursor
+            | Self::SkipTooDeep(_)
             | Self::UnsupportedMediaType(_)
             | Self::BodyTooLarge(_)
             | Self::NotFound(_)
@@ -147,7 +167,9 @@ impl Error {
             | Self::InsufficientScope(_)
             | Self::EmailTaken
             | Self::UsernameTaken
-            | Self::PreconditionFailed => false,
+            | Self::IllegalTransition(_)
+            | Self::PreconditionFailed
+            | Self::Refused(_) => false,
         }
     }
 

@@ -1,5 +1,9 @@
 //! The start of a function, and the Lambda runtime's loop.
 
+use std::future::ready;
+
+use axum::middleware::map_response;
+use axum::response::Response;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,22 +26,43 @@ pub fn start() -> Result<App, StartError> {
 
 /// Serves a function's routes until Lambda ends the instance.
 pub async fn serve(app: App, routes: OpenApiRouter<App>) -> Result<(), StartError> {
-    lambda_http::run(crate::http::wrap(app, routes)).await
+    let teller = app.clone();
+    let router = crate::http::wrap(app, routes).layer(map_response(move |response: Response| {
+        tell_metrics(&teller);
+        ready(response)
+    }));
+    lambda_http::run(router).await
 }
 
-/// Gives events that are not HTTP, as batches from a queue, to `handle` until Lambda ends the instance.
-pub async fn consume<E, A, F>(app: App, handle: impl Fn(App, E) -> F) -> Result<(), StartError>
+/// Gives events that are not HTTP, as batches from a queue, to `handle` until Lambda ends the instance. `state` is what
+/// the handler needs beside the event.
+pub async fn consume<S, E, A, F>(
+    app: App,
+    state: S,
+    handle: impl Fn(S, E) -> F,
+) -> Result<(), StartError>
 where
+    S: Clone,
     E: DeserializeOwned,
     A: Serialize,
     F: Future<Output = A>,
 {
     let service = lambda_runtime::service_fn(|event: LambdaEvent<E>| {
         // Boxed, because the compiler gives up on a future as deep as the worker's.
-        let handled = Box::pin(handle(app.clone(), event.payload));
-        async { Ok::<_, StartError>(handled.await) }
+        let handled = Box::pin(handle(state.clone(), event.payload));
+        let app = app.clone();
+        async move {
+            let answer = handled.await;
+            tell_metrics(&app);
+            Ok::<_, StartError>(answer)
+        }
     });
     lambda_runtime::run(service).await
+}
+
+/// After each invocation, because Lambda may end an instance between two without a word.
+fn tell_metrics(app: &App) {
+    app.metrics.tell(&app.config.environment, app.clock.now());
 }
 
 /// Crates whose spans and events would cost time on each request and tell nobody anything.

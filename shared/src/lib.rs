@@ -7,10 +7,13 @@
 pub mod app;
 pub mod auth;
 pub mod aws;
+pub mod clock;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod lambda;
+pub mod metrics;
 pub mod models;
 pub mod store;
 pub mod tasks;

@@ -8,28 +8,55 @@
 
 use std::time::Duration;
 
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::Config;
+use crate::error::{Context, Error, Result};
+use crate::models::text::Email;
 
-/// What is to be done. The `kind` and the payload are stored as this enum's JSON.
+/// What is to be done: a kind, and a payload of what it needs to know. `functions/worker` has a file for each kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Task {
-    /// A user has registered: greet them.
-    UserCreated { user_id: Uuid },
+    /// Ask a user to confirm their e-mail address.
+    VerificationMail { user_id: Uuid },
+    /// Greet a user whose account is ready.
+    WelcomeMail { user_id: Uuid },
+    /// Send a user the link to set a new password.
+    PasswordResetMail { user_id: Uuid },
+    /// Invite a user whose account somebody else has made.
+    InvitationMail { user_id: Uuid },
+    /// Tell the old address that the account has another now.
+    EmailChangedMail { user_id: Uuid, old_email: Email },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// Waits for its first turn or its next one.
     Pending,
+    /// A worker has claimed it.
     Running,
     Succeeded,
+    /// Was given up. Stays until somebody retries or cancels it.
     Failed,
     Cancelled,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// What travels through the queue.
@@ -48,8 +75,21 @@ pub enum Schedule {
     Sweep,
 }
 
+/// The longest that SQS holds a message back, in seconds.
+pub const MOST_DELAY: i64 = 900;
+
+/// The most messages of one request to SQS.
+pub const BATCH: usize = 10;
+
 /// How long a request waits for the queue; the sweep stands behind it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The id of a task on its way to the worker, and how many seconds (at most [`MOST_DELAY`]) it is to be held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub task_id: Uuid,
+    pub delay: i64,
+}
 
 /// The task queue.
 #[derive(Clone, Debug)]
@@ -68,24 +108,80 @@ impl Queue {
         }
     }
 
-    /// Tells the worker of a task. A failure is logged and not returned: the task is safe in its table, and
-    /// the sweep sends it again.
-    pub async fn send(&self, task_id: Uuid) {
-        let message = Message::Task { task_id };
-        let Ok(body) = serde_json::to_string(&message) else {
+    /// Tells the worker of tasks that were just written. A failure is logged and not returned: the tasks are safe in
+    /// their table, and the sweep sends them again.
+    pub async fn announce(&self, tasks: &[Outgoing]) {
+        if tasks.is_empty() {
             return;
+        }
+        let sending = async {
+            for batch in tasks.chunks(BATCH) {
+                self.send(batch).await?;
+            }
+            Ok::<_, Error>(())
         };
-        let request = self.client.send_message().queue_url(&self.url);
-        let sent = tokio::time::timeout(PATIENCE, request.message_body(body).send()).await;
-        if !matches!(sent, Ok(Ok(_))) {
-            let cause = sent.map_or("timed out".to_owned(), |sent| {
-                sent.err()
-                    .map(|error| error.to_string())
-                    .unwrap_or_default()
-            });
-            tracing::warn!(task.id = %task_id, cause, "the sweep will send task {task_id}");
+        let failed = match tokio::time::timeout(PATIENCE, sending).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => format!("{error:?}"),
+            Err(_) => "timed out".to_owned(),
+        };
+        let ids: Vec<_> = tasks.iter().map(|task| task.task_id.to_string()).collect();
+        let ids = ids.join(" ");
+        tracing::warn!(tasks = ids, cause = failed, "the sweep will send {ids}");
+    }
+
+    /// Sends a batch of at most [`BATCH`]. Fails if SQS did not take all of it.
+    pub async fn send(&self, tasks: &[Outgoing]) -> Result<()> {
+        let mut request = self.client.send_message_batch().queue_url(&self.url);
+        for (at, Outgoing { task_id, delay }) in tasks.iter().enumerate() {
+            let message = Message::Task { task_id: *task_id };
+            let body = serde_json::to_string(&message).context("write a message")?;
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(at.to_string())
+                .message_body(body)
+                .set_delay_seconds(i32::try_from(*delay).ok().filter(|delay| *delay > 0));
+            request = request.entries(entry.build().context("build a message")?);
+        }
+        let sent = request.send().await;
+        let sent = sent.map_err(|error| unavailable(error.into_service_error(), "send tasks"))?;
+        match sent.failed() {
+            [] => Ok(()),
+            [first, ..] => {
+                let cause = anyhow::Error::msg(first.code().to_owned());
+                Err(Error::Unavailable(cause.context("send tasks")))
+            }
         }
     }
+
+    /// Hides a received message for so many seconds from now, after which it is delivered again.
+    pub async fn postpone(&self, receipt_handle: &str, seconds: i64) -> Result<()> {
+        let request = self.client.change_message_visibility();
+        let request = request.queue_url(&self.url).receipt_handle(receipt_handle);
+        let seconds = i32::try_from(seconds).context("hide a message")?;
+        let hidden = request.visibility_timeout(seconds).send().await;
+        hidden.map_err(|error| unavailable(error.into_service_error(), "hide a message"))?;
+        Ok(())
+    }
+
+    /// About how many messages wait to be received.
+    pub async fn depth(&self) -> Result<usize> {
+        let waiting = QueueAttributeName::ApproximateNumberOfMessages;
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = request.attribute_names(waiting.clone()).send().await;
+        let answer =
+            answer.map_err(|error| unavailable(error.into_service_error(), "look at the queue"))?;
+        let number = answer.attributes.and_then(|mut all| all.remove(&waiting));
+        number
+            .and_then(|number| number.parse().ok())
+            .context("read the number of messages")
+    }
+}
+
+fn unavailable(
+    cause: impl std::error::Error + Send + Sync + 'static,
+    doing: &'static str,
+) -> Error {
+    Error::Unavailable(anyhow::Error::new(cause).context(doing))
 }
 
 #[cfg(test)]
@@ -106,5 +202,19 @@ mod tests {
         assert_eq!(read("{\"schedule\":\"sweep\"}"), Some(sweep));
         assert_eq!(read("{\"task\":1}"), None);
         assert_eq!(read("nonsense"), None);
+    }
+
+    #[test]
+    fn the_status_is_written_as_it_is_called() {
+        for status in [
+            Status::Pending,
+            Status::Running,
+            Status::Succeeded,
+            Status::Failed,
+            Status::Cancelled,
+        ] {
+            let written = serde_json::to_value(status).unwrap();
+            assert_eq!(written, status.as_str());
+        }
     }
 }

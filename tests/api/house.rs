@@ -239,6 +239,9 @@ fn every_key_is_made_in_one_file() {
         "\"AUDIT#",
         "\"FAMILY#",
         "\"DUE#",
+        "\"TASKS#",
+        "\"TOKEN#",
+        "\"FAILED",
         "\"JWKS",
         "\"PROFILE",
         "\"PASSWORD",
@@ -272,6 +275,11 @@ fn no_handler_enqueues_by_hand() {
         "queue.send",
         &["shared/src", "functions"],
         &["shared/src/store/"],
+    );
+    only_in(
+        "queue.announce",
+        &["shared/src", "functions"],
+        &["shared/src/store/transaction.rs"],
     );
     only_in(
         "aws_sdk_sqs",

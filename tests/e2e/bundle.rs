@@ -16,6 +16,8 @@ pub(crate) const PASSWORD: &str = "Correct-horse-7";
 pub(crate) struct Bundle {
     pub(crate) port: u16,
     pub(crate) data: PathBuf,
+    /// What its shell sets beyond what every bundle of these tests needs.
+    variables: Vec<(String, String)>,
     running: Mutex<Option<Running>>,
 }
 
@@ -32,9 +34,18 @@ pub(crate) struct Answer {
 
 impl Bundle {
     pub(crate) fn new(folder: &Path) -> Self {
+        Self::with(folder, &[])
+    }
+
+    /// A bundle that is started from a shell with these environment variables.
+    pub(crate) fn with(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter();
         Self {
             port: free_ports(),
             data: folder.join("data"),
+            variables: variables
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             running: Mutex::new(None),
         }
     }
@@ -53,6 +64,7 @@ impl Bundle {
             .env("FIRST_SUPERUSER_PASSWORD", PASSWORD)
             .env("REGISTER_LIMIT_PER_HOUR", "1000")
             .env("LOGIN_LIMIT_PER_MINUTE", "1000")
+            .envs(self.variables.clone())
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -185,6 +197,13 @@ impl Bundle {
     }
 }
 
+/// A story that fails leaves no bundle behind that it started for itself.
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 impl Answer {
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Value {
@@ -215,7 +234,7 @@ fn collect(pipe: impl std::io::Read + Send + 'static, output: Arc<Mutex<String>>
 }
 
 /// A port that is free with the three after it.
-fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     let bind = |port| TcpListener::bind(("127.0.0.1", port));
     loop {
         let first = bind(0).unwrap().local_addr().unwrap().port();

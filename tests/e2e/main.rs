@@ -13,6 +13,7 @@
 
 mod bundle;
 mod life;
+mod mail;
 mod mistakes;
 mod packaging;
 mod stories;
@@ -74,6 +75,10 @@ fn main() -> ExitCode {
         trial(
             "tour::the_tour_of_the_readme_works_as_it_is_printed",
             tour::works_as_it_is_printed,
+        ),
+        trial(
+            "mail::a_mail_server_receives_the_mails",
+            mail::a_mail_server_receives_the_mails,
         ),
         trial(
             "mistakes::a_port_in_use_is_told_in_one_sentence",

@@ -13,10 +13,13 @@
 
 mod actor;
 mod answer;
+pub mod faults;
 mod gateway;
+mod mail;
 mod stage;
 
 pub use actor::Actor;
 pub use answer::Answer;
 pub use gateway::{Gateway, function_of};
+pub use mail::{Mail, MailFolder, token_hash};
 pub use stage::{PASSWORD, Stage, routers, template};

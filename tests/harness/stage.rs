@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
 
-use lambda_http::aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
+use lambda_http::aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use local::aws::{LocalAws, Ports, Storage};
 use local::template::Template;
 use local::{provision, pump};
@@ -15,6 +17,7 @@ use shared::store::keys;
 use shared::{App, Config};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
+use worker::Worker;
 
 use crate::{Actor, Answer, Gateway};
 
@@ -42,7 +45,11 @@ pub struct Stage {
     pub app: App,
     variables: BTreeMap<String, String>,
     gateway: Gateway,
+    worker: Worker,
     sqs: aws_sdk_sqs::Client,
+    /// The receipt handles of messages that were delivered and not deleted.
+    hidden: Mutex<Vec<String>>,
+    dead_letters: String,
 }
 
 impl Stage {
@@ -85,7 +92,10 @@ impl Stage {
         Self {
             variables,
             gateway: Gateway::new(bundle(&app)),
+            worker: Worker::new(app.clone()).expect("the worker starts"),
             sqs: local::aws::sqs_client(AWS.sqs_url()),
+            hidden: Mutex::default(),
+            dead_letters: queues["TaskDeadLetterQueue"].clone(),
             app,
         }
     }
@@ -137,12 +147,15 @@ impl Stage {
     /// Gives all messages of the task queue to the worker, as the event source mapping does. Answers how many
     /// succeeded and how many failed.
     pub async fn work(&self) -> (usize, usize) {
-        let trigger = &TEMPLATE.function("worker").unwrap().triggers[0];
-        let url = &self.app.config.task_queue_url;
-        let source = pump::Source::new(&self.sqs, url, trigger).await.unwrap();
-        let worker = async |event| {
-            let event: SqsEvent = serde_json::from_value(event)?;
-            let response = worker::handle(self.app.clone(), event).await;
+        let source = self.source().await;
+        let worker = async |event: Value| {
+            let handles = event["Records"].as_array().into_iter().flatten();
+            let handles = handles.filter_map(|record| record["receiptHandle"].as_str());
+            self.hidden
+                .lock()
+                .unwrap()
+                .extend(handles.map(str::to_owned));
+            let response = self.handle(serde_json::from_value(event)?).await;
             Ok(serde_json::to_value(response)?)
         };
         let (mut received, mut failed) = (0, 0);
@@ -157,11 +170,82 @@ impl Stage {
         }
     }
 
+    /// The task queue with its trigger, for a worker that runs elsewhere.
+    pub async fn source(&self) -> pump::Source {
+        let trigger = &TEMPLATE.function("worker").unwrap().triggers[0];
+        let url = &self.app.config.task_queue_url;
+        pump::Source::new(&self.sqs, url, trigger).await.unwrap()
+    }
+
+    pub fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.sqs
+    }
+
+    /// Gives one event to the worker.
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        worker::handle(self.worker.clone(), event).await
+    }
+
+    /// Lets time pass: sets the clock ahead, and ends the time for which messages are hidden.
+    pub async fn later(&self, seconds: i64) {
+        self.app.clock.advance(seconds);
+        let hidden = std::mem::take(&mut *self.hidden.lock().unwrap());
+        for handle in hidden {
+            let show = self.sqs.change_message_visibility().visibility_timeout(0);
+            let show = show.queue_url(&self.app.config.task_queue_url);
+            // Many were deleted meanwhile.
+            let _ = show.receipt_handle(handle).send().await;
+        }
+    }
+
+    /// Runs the sweep as its schedule does, and everything that it sends.
+    pub async fn sweep(&self) -> (usize, usize) {
+        self.post_message("{\"schedule\":\"sweep\"}").await;
+        self.work().await
+    }
+
+    /// How many messages lie in the dead-letter queue.
+    pub async fn dead_letters(&self) -> usize {
+        let waiting = QueueAttributeName::ApproximateNumberOfMessages;
+        self.count(&self.dead_letters, waiting).await
+    }
+
     /// Puts a message into the task queue, as a schedule or a stranger would.
     pub async fn post_message(&self, body: &str) {
         let request = self.sqs.send_message().message_body(body);
         let request = request.queue_url(&self.app.config.task_queue_url);
         request.send().await.unwrap();
+    }
+
+    /// How many messages the queue holds back.
+    pub async fn delayed_messages(&self) -> usize {
+        self.count(
+            &self.app.config.task_queue_url,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        )
+        .await
+    }
+
+    async fn count(&self, url: &str, of: QueueAttributeName) -> usize {
+        let request = self.sqs.get_queue_attributes().queue_url(url);
+        let answer = request.attribute_names(of.clone()).send().await.unwrap();
+        answer.attributes.unwrap()[&of].parse().unwrap()
+    }
+
+    /// Writes an attribute of a task, as a build of another version would.
+    pub async fn set_attribute(&self, task: Uuid, name: &str, value: &str) {
+        let key = keys::task(task);
+        let dynamodb = local::aws::dynamodb_client(AWS.dynamodb_url());
+        let update = dynamodb
+            .update_item()
+            .table_name(&self.app.config.app_table);
+        let update = update
+            .key("pk", AttributeValue::S(key.pk))
+            .key("sk", AttributeValue::S(key.sk))
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
+        update.send().await.unwrap();
     }
 
     /// The tasks that were written, in the order of their ids.
@@ -224,10 +308,11 @@ impl Stage {
 }
 
 /// The routes of each function that answers HTTP, by its name. A new function joins here.
-pub fn routers() -> [(&'static str, OpenApiRouter<App>); 4] {
+pub fn routers() -> [(&'static str, OpenApiRouter<App>); 5] {
     [
         ("auth", auth::router()),
         ("users", users::router()),
+        ("tasks", tasks::router()),
         ("system", system::router()),
         ("docs", docs::router()),
     ]

@@ -39,9 +39,10 @@ pub fn document() -> OpenApi {
                 .build(),
         ))
         .build();
-    let functions: [OpenApiRouter<App>; 4] = [
+    let functions: [OpenApiRouter<App>; 5] = [
         auth::router(),
         users::router(),
+        tasks::router(),
         system::router(),
         crate::router(),
     ];

@@ -1,62 +1,113 @@
 //! The consumer of the task queue: one file per kind of task, and the sweep.
 //!
-//! A message names a task; the task itself is in the table. Each message of a batch succeeds or fails for
-//! itself, and one that failed comes back after the queue's visibility time-out.
+//! A message names a task; the task itself is in the table. The messages of a batch run at the same time, and each
+//! succeeds or fails for itself: one that is to be delivered again is answered as failed, and hidden for as long as it
+//! shall stay away.
 
-mod mail;
+mod attempt;
 mod sweep;
-mod user_created;
+
+mod email_changed_mail;
+mod invitation_mail;
+mod password_reset_mail;
+mod verification_mail;
+mod welcome_mail;
+
+mod links;
+pub mod mail;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use shared::tasks::{Message, Schedule, Status, Task};
-use shared::{App, Context, Result};
-use uuid::Uuid;
+use futures_util::future::join_all;
+use serde_json::Value;
+use shared::lambda::StartError;
+use shared::store::tasks::StoredTask;
+use shared::tasks::{Message, Schedule, Task};
+use shared::{App, Result};
 
-/// A task that has failed so often is given up.
-const MOST_ATTEMPTS: u32 = 5;
+use mail::Mailer;
 
-/// Works a batch off. Answers which messages have failed.
-pub async fn handle(app: App, event: SqsEvent) -> SqsBatchResponse {
+/// The state of an instance.
+#[derive(Clone)]
+pub struct Worker {
+    app: App,
+    mailer: Mailer,
+}
+
+impl Worker {
+    pub fn new(app: App) -> Result<Self, StartError> {
+        let mailer = Mailer::new(&app)?;
+        Ok(Self { app, mailer })
+    }
+}
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// It has done its work, or there is none.
+    Deleted,
+    /// It comes back after so many seconds; too often, and the queue moves it to the dead letters.
+    Returned(i64),
+    /// It comes back after the queue's visibility time-out.
+    Left,
+}
+
+/// Works a batch off. Answers which messages are to come back.
+pub async fn handle(worker: Worker, event: SqsEvent) -> SqsBatchResponse {
+    let fates = join_all(
+        event
+            .records
+            .iter()
+            .map(|message| receive(&worker, message)),
+    )
+    .await;
     let mut response = SqsBatchResponse::default();
-    for message in event.records {
-        if let Err(error) = receive(&app, &message).await {
-            let id = message.message_id.unwrap_or_default();
-            tracing::error!(message.id = %id, cause = ?error, "message {id} failed");
+    for (message, fate) in event.records.into_iter().zip(fates) {
+        if fate != Fate::Deleted {
             let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
+            failure.item_identifier = message.message_id.unwrap_or_default();
             response.batch_item_failures.push(failure);
         }
     }
     response
 }
 
-async fn receive(app: &App, message: &SqsMessage) -> Result<()> {
+async fn receive(worker: &Worker, message: &SqsMessage) -> Fate {
     let body = message.body.as_deref().unwrap_or_default();
-    match serde_json::from_str(body).context("read a message")? {
-        Message::Task { task_id } => run(app, task_id).await,
-        Message::Schedule {
+    let fate = match serde_json::from_str(body) {
+        Ok(Message::Task { task_id }) => attempt::run(worker, task_id).await,
+        Ok(Message::Schedule {
             schedule: Schedule::Sweep,
-        } => sweep::sweep(app).await,
+        }) => {
+            sweep::run(&worker.app).await;
+            Fate::Deleted
+        }
+        Err(_) => {
+            let id = message.message_id.as_deref().unwrap_or_default();
+            tracing::error!(message.id = id, "message {id} cannot be read");
+            Fate::Returned(0)
+        }
+    };
+    if let (Fate::Returned(seconds), Some(handle)) = (&fate, &message.receipt_handle)
+        && let Err(error) = worker.app.store.queue().postpone(handle, *seconds).await
+    {
+        // It comes back later than it might, or the sweep is faster.
+        tracing::warn!(cause = ?error, "a message could not be hidden");
     }
+    fate
 }
 
-/// Runs a task that nobody else runs or has finished.
-async fn run(app: &App, id: Uuid) -> Result<()> {
-    let Some(claimed) = app.store.claim_task(id).await? else {
-        tracing::info!(task.id = %id, "task {id} is finished, claimed, or unknown");
-        return Ok(());
-    };
-    let done = match claimed.task {
-        Task::UserCreated { user_id } => user_created::run(app, id, user_id).await,
-    };
-    if let Err(error) = done {
-        // The message comes back after the queue's visibility time-out, and then the task runs again.
-        if claimed.attempts >= MOST_ATTEMPTS || !error.retryable() {
-            app.store.finish_task(id, Status::Failed).await?;
+/// Does what a task says. Answers what came of it, which is kept with the task.
+///
+/// Whatever is done here may be done again, after an attempt that died before it could say that it was done.
+async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
+    let id = stored.id;
+    match stored.task()? {
+        Task::VerificationMail { user_id } => verification_mail::run(worker, id, user_id).await,
+        Task::WelcomeMail { user_id } => welcome_mail::run(worker, id, user_id).await,
+        Task::PasswordResetMail { user_id } => password_reset_mail::run(worker, id, user_id).await,
+        Task::InvitationMail { user_id } => invitation_mail::run(worker, id, user_id).await,
+        Task::EmailChangedMail { user_id, old_email } => {
+            email_changed_mail::run(worker, id, user_id, &old_email).await
         }
-        return Err(error);
     }
-    app.store.finish_task(id, Status::Succeeded).await?;
-    tracing::info!(task.id = %id, attempts = claimed.attempts, "task {id} succeeded");
-    Ok(())
 }

@@ -1,34 +1,152 @@
-//! Mail, built with lettre. `MAIL_URL` says where it goes: `file:/folder` keeps one `.eml` file a message.
+//! Mail: what it says, and how it goes. `MAIL_URL` chooses between a folder, a mail server and Amazon SES.
+//!
+//! Nothing here logs an address, a link or a body.
 
-use lettre::message::header::ContentType;
+pub mod letters;
+mod transport;
+
+use std::sync::Arc;
+
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
-use shared::{App, Context, Result};
+use serde_json::{Value, json};
+use shared::lambda::StartError;
+use shared::models::text::Email;
+use shared::{App, Context, Error, Result};
 use uuid::Uuid;
 
-/// Sends a mail for a task. The task's id names the message, so that running the task twice sends it once.
-pub(crate) async fn send(
-    app: &App,
-    task: Uuid,
-    to: &str,
-    subject: &str,
-    text: String,
-) -> Result<()> {
-    let Some(folder) = &app.config.mail_folder else {
-        tracing::warn!(task.id = %task, "MAIL_URL is not set: a mail was not sent");
-        return Ok(());
-    };
-    let message = Message::builder()
-        .from(app.config.mail_from.parse().context("read MAIL_FROM")?)
-        .to(to
-            .parse::<Address>()
-            .context("read a mail's address")?
-            .into())
-        .subject(subject)
-        .message_id(Some(format!("<{task}@sheaf>")))
-        .header(ContentType::TEXT_PLAIN)
-        .body(text)
-        .context("build a mail")?;
-    std::fs::create_dir_all(folder).context("make the mail folder")?;
-    let file = folder.join(format!("{task}.eml"));
-    std::fs::write(file, message.formatted()).context("write a mail")
+use self::letters::Letter;
+use self::transport::Transport;
+
+/// Keeps programs that answer mail, as those of people on holiday, from answering ours (RFC 3834, section 5).
+const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
+
+/// Sends letters. Cheap to clone; an instance needs one, because it keeps connections open.
+#[derive(Clone)]
+pub struct Mailer {
+    transport: Option<Arc<Transport>>,
+    from: Mailbox,
+}
+
+impl Mailer {
+    /// Opens no connection yet. Must be called, and dropped, inside a Tokio runtime.
+    pub fn new(app: &App) -> Result<Self, StartError> {
+        let transport = match &app.config.mail_url {
+            Some(url) => Some(Arc::new(Transport::new(url, app)?)),
+            None => None,
+        };
+        let from = app.config.mail_from.parse::<Mailbox>();
+        let from = from.map_err(|_| "MAIL_FROM is not 'Name <address>'")?;
+        Ok(Self { transport, from })
+    }
+
+    /// Sends a letter for a task. Answers what the task's result is.
+    ///
+    /// The task's id names the message, so that a mail that was sent twice can be recognised. An address that cannot be
+    /// written to is an [`Error::Refused`].
+    pub(crate) async fn send(&self, task: Uuid, to: &Email, letter: &Letter) -> Result<Value> {
+        let Some(transport) = &self.transport else {
+            tracing::warn!(task.id = %task, "MAIL_URL is not set: the mail of task {task} was not sent");
+            return Ok(not_sent("MAIL_URL is not set"));
+        };
+        let message = self.message(task, to, letter)?;
+        let message_id = transport.send(task, message).await?;
+        Ok(json!({"message_id": message_id}))
+    }
+
+    fn message(&self, task: Uuid, to: &Email, letter: &Letter) -> Result<Message> {
+        let to = to.as_str().parse::<Address>().map_err(|error| {
+            Error::Refused(anyhow::Error::new(error).context("read the address of a mail"))
+        })?;
+        let domain = self.from.email.domain();
+        Message::builder()
+            .from(self.from.clone())
+            .to(to.into())
+            .subject(letter.subject())
+            .date_now()
+            .message_id(Some(format!("<{task}@{domain}>")))
+            .raw_header(HeaderValue::new(
+                AUTO_SUBMITTED,
+                "auto-generated".to_owned(),
+            ))
+            .multipart(MultiPart::alternative_plain_html(
+                letter.text()?,
+                letter.html()?,
+            ))
+            .context("build a mail")
+    }
+}
+
+/// The result of a task whose mail there was no need, or no way, to send.
+pub(crate) fn not_sent(reason: &str) -> Value {
+    json!({"sent": false, "reason": reason})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn mailer(transport: Option<Transport>) -> Mailer {
+        Mailer {
+            transport: transport.map(Arc::new),
+            from: "Sheaf <no-reply@localhost>".parse().unwrap(),
+        }
+    }
+
+    fn letter() -> Letter {
+        Letter::Welcome {
+            name: "Ada".to_owned(),
+            link: "https://example.com".to_owned(),
+        }
+    }
+
+    fn ada() -> Email {
+        Email::parse("ada@example.com").unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let files = std::fs::read_dir(folder).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn a_task_that_runs_twice_leaves_one_mail() {
+        let folder = std::env::temp_dir().join(format!("sheaf-mails-{}", Uuid::now_v7()));
+        let mailer = mailer(Some(Transport::Folder(folder.clone())));
+        let task = Uuid::now_v7();
+        for _ in 0..2 {
+            let result = mailer.send(task, &ada(), &letter()).await.unwrap();
+            let id = format!("<{task}@localhost>");
+            assert_eq!(result, json!({"message_id": id}));
+        }
+        assert_eq!(names(&folder), [format!("{task}.eml")]);
+
+        let mail = std::fs::read_to_string(folder.join(format!("{task}.eml"))).unwrap();
+        for fact in [
+            "To: ada@example.com\r\n",
+            "Subject: Welcome\r\n",
+            "Date: ",
+            "Auto-Submitted: auto-generated\r\n",
+            &format!("Message-ID: <{task}@localhost>\r\n"),
+            "Content-Type: multipart/alternative;",
+            "Content-Type: text/plain; charset=utf-8\r\n",
+            "Content-Type: text/html; charset=utf-8\r\n",
+            "\r\nHello Ada,\r\n",
+            "<p>Hello Ada,</p>",
+        ] {
+            assert!(mail.contains(fact), "{fact:?} is not in {mail}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_a_transport_the_result_says_so() {
+        let result = mailer(None).send(Uuid::nil(), &ada(), &letter()).await;
+        let expected = json!({"sent": false, "reason": "MAIL_URL is not set"});
+        assert_eq!(result.unwrap(), expected);
+    }
 }

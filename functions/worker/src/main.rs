@@ -3,5 +3,6 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), shared::lambda::StartError> {
     let app = shared::lambda::start()?;
-    shared::lambda::consume(app, worker::handle).await
+    let worker = worker::Worker::new(app.clone())?;
+    shared::lambda::consume(app, worker, worker::handle).await
 }

@@ -27,20 +27,22 @@ fn the_repository_has_its_tables() {
     assert_eq!(app.key.hash, string("pk"));
     assert_eq!(app.key.range, Some(string("sk")));
     assert_eq!(app.ttl_attribute.as_deref(), Some("ttl"));
-    let due = app
-        .indexes
-        .iter()
-        .find(|index| index.name == "due")
-        .unwrap();
-    assert_eq!(due.key.hash, string("due_shard"));
+    let index = |name: &str| {
+        let mut indexes = app.indexes.iter();
+        indexes.find(|index| index.name == name).unwrap()
+    };
+    let tasks = index("tasks");
+    assert_eq!(tasks.key.hash, string("task_list"));
     assert_eq!(
-        due.key.range,
+        tasks.key.range,
         Some(Attribute {
-            name: "due_at".to_owned(),
+            name: "task_time".to_owned(),
             kind: AttributeKind::Number
         })
     );
-    assert_eq!(due.projection, Projection::KeysOnly);
+    let beside = ["id", "not_before"].map(str::to_owned);
+    assert_eq!(tasks.projection, Projection::Include(beside.into()));
+    assert_eq!(index("owned").projection, Projection::KeysOnly);
     assert!(tables.iter().any(|table| table.id == "VaultTable"));
 }
 

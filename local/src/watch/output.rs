@@ -39,9 +39,10 @@ async fn pass_lines_on(from: impl AsyncRead + Unpin, mut to: impl Write) {
     }
 }
 
-/// Each instance of each function says these at each start, and many start at once, so that parts of lines mix.
+/// Each instance of each function says these at each start, and many start at once, so that parts of lines mix. Metrics
+/// in CloudWatch's embedded metric format are for CloudWatch alone.
 fn is_chatter(line: &str) -> bool {
-    const STARTS: [&str; 8] = [
+    const STARTS: [&str; 9] = [
         "Blocking",
         "INFO ",
         "Finished",
@@ -50,6 +51,7 @@ fn is_chatter(line: &str) -> bool {
         "`dev` profile",
         "`release` profile",
         "ERROR command killed",
+        "{\"_aws\":",
     ];
     const PARTS: [&str; 2] = [
         "waiting for file lock",
@@ -79,6 +81,7 @@ mod tests {
             " waiting for file lock on package cache",
             " `dev` profile [unoptimized + debuginfo] target(s) in 1.34s",
             "ERROR command killed code=ForceStop",
+            r#"{"_aws":{"Timestamp":1795244400000,"CloudWatchMetrics":[]},"requests":1}"#,
         ] {
             assert!(is_chatter(line), "{line}");
         }
@@ -89,6 +92,7 @@ mod tests {
             "thread 'main' panicked at functions/auth/src/main.rs:1:1:",
             "ERROR command exited code=1",
             r#"{"level":"INFO","message":"GET /"}"#,
+            r#"{"level":"INFO","message":"about {\"_aws\":1}"}"#,
             "",
         ] {
             assert!(!is_chatter(line), "{line}");

@@ -6,9 +6,11 @@
 pub mod current_user;
 mod ed25519;
 pub mod keys;
+mod one_time;
 pub mod passwords;
 pub mod tokens;
 
 pub use current_user::CurrentUser;
 pub(crate) use ed25519::install as install_crypto;
 pub use keys::{Keyring, SigningKeys};
+pub use one_time::OneTimeToken;

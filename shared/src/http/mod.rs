@@ -2,13 +2,17 @@
 
 pub mod body;
 pub mod etag;
+mod id;
 mod info;
+mod page;
 pub mod patch;
 pub mod problem;
 mod wrapper;
 
 pub use body::{Body, BodyOrForm};
+pub use id::Id;
 pub use info::RequestInfo;
+pub use page::{PageOf, Paging};
 pub use patch::Patch;
 pub use problem::Problem;
 pub use wrapper::{PREFIX, wrap};

@@ -87,7 +87,7 @@ fn finish(mut response: Response, info: &RequestInfo) -> Response {
         ),
         None => return response,
     };
-    if let Error::Internal(cause) | Error::Unavailable(cause) = &*error {
+    if let Error::Internal(cause) | Error::Unavailable(cause) | Error::Refused(cause) = &*error {
         tracing::error!(
             request = info.id(),
             code = error.code(),

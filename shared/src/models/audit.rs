@@ -17,6 +17,9 @@ pub struct AuditEntry {
     pub actor: Option<Uuid>,
     /// `resource.verb`, as `user.registered`.
     pub action: String,
+    /// What it was done to, if that is not the person whose trail this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<FieldChange>,
     pub ip: String,
@@ -37,9 +40,16 @@ impl AuditEntry {
             at: time::now(),
             actor,
             action: action.to_owned(),
+            about: None,
             changes: Vec::new(),
             ip: ip.to_owned(),
         }
+    }
+
+    /// Names the resource that it was done to.
+    pub fn about(mut self, resource: Uuid) -> Self {
+        self.about = Some(resource);
+        self
     }
 
     /// Notes every field that differs between two states of a model that holds no secret. What changes with

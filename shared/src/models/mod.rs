@@ -1,6 +1,8 @@
 //! The rules of the house: what a user, a role, a password may be. Models do no I/O.
 
 pub mod audit;
+pub mod one_time_token;
+pub mod page;
 pub mod password;
 pub mod role;
 pub mod session;

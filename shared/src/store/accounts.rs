@@ -5,14 +5,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::rates::Window;
-use super::tasks::NewTask;
 use super::{Change, Store, Table, Transaction, from_item, keys};
 use crate::config::Hidden;
 use crate::error::{Error, RateLimit, Result};
+use crate::events::Event;
 use crate::models::User;
 use crate::models::audit::AuditEntry;
 use crate::models::text::{LoginName, Username};
-use crate::tasks::Task;
 
 /// A user with their password hash, as only `auth` may see it.
 #[derive(Debug)]
@@ -64,10 +63,7 @@ impl Store {
                 Change::new().add("count", 1),
             )
             .audit(user.id, audit)
-            .task(&NewTask::due_now(
-                Task::UserCreated { user_id: user.id },
-                Some(user.id),
-            ))
+            .event(Event::UserCreated(user))
             .commit()
             .await
     }
@@ -113,7 +109,11 @@ impl Store {
             transaction = transaction
                 .create(Table::App, &keys::unique_email(&new.email), &unique)
                 .on_conflict(Error::EmailTaken)
-                .delete(Table::App, &keys::unique_email(&old.email));
+                .delete(Table::App, &keys::unique_email(&old.email))
+                .event(Event::UserEmailChanged {
+                    user: new,
+                    old_email: &old.email,
+                });
         }
         let folded = |user: &User| user.username.as_ref().map(Username::folded);
         if folded(old) != folded(new) {

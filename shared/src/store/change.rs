@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::Serialize;
 
 use super::keys::Key;
@@ -33,8 +33,8 @@ pub(super) struct Expressions {
 pub(super) enum Updated {
     /// With the attributes that were asked for.
     Done(Item),
-    /// Its condition did not hold.
-    Refused,
+    /// Its condition did not hold for the item as it is, if there is one.
+    Refused(Option<Item>),
 }
 
 impl Store {
@@ -54,15 +54,16 @@ impl Store {
             .set_condition_expression(expressions.condition)
             .set_expression_attribute_names(expressions.names)
             .set_expression_attribute_values(expressions.values)
-            .return_values(returns);
+            .return_values(returns)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         for attempt in 0.. {
             let error = match request.clone().send().await {
                 Ok(output) => return Ok(Updated::Done(output.attributes.unwrap_or_default())),
                 Err(error) => error,
             };
             match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => {
-                    return Ok(Updated::Refused);
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    return Ok(Updated::Refused(refused.item.clone()));
                 }
                 // A transaction holds the item just now; the SDK does not try this again.
                 Some(UpdateItemError::TransactionConflictException(_)) => {}
@@ -70,7 +71,7 @@ impl Store {
             }
             back_off(attempt, doing).await?;
         }
-        Ok(Updated::Refused)
+        Ok(Updated::Refused(None))
     }
 }
 
@@ -127,10 +128,17 @@ impl Change {
         ))
     }
 
-    /// Requires an attribute to be there.
-    pub fn if_exists(mut self, name: &str) -> Self {
+    /// Requires the number `name` to be `limit` or less, or absent.
+    pub fn if_at_most(self, name: &str, limit: i64) -> Self {
+        self.if_below(name, limit.saturating_add(1))
+    }
+
+    /// Requires `name` to be one of `values` as stored now.
+    pub fn if_one_of(mut self, name: &str, values: &[AttributeValue]) -> Self {
         let name = self.name(name);
-        self.require(format!("attribute_exists({name})"))
+        let values = values.iter().map(|value| self.value(value.clone()));
+        let values = values.collect::<Vec<_>>().join(", ");
+        self.require(format!("{name} IN ({values})"))
     }
 
     fn require(mut self, condition: String) -> Self {

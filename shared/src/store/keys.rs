@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::models::one_time_token::Purpose;
 use crate::models::text::{Email, Username};
 
 /// The primary key of an item.
@@ -71,6 +72,21 @@ pub fn task_id(pk: &str) -> Option<Uuid> {
     pk.strip_prefix("TASK#")?.parse().ok()
 }
 
+/// In the index `owned`.
+pub fn tasks_of(user: Uuid) -> String {
+    format!("TASKS#{user}")
+}
+
+/// In the vault: the one link of each kind that a user can have been sent.
+pub fn one_time_token(purpose: Purpose, user: Uuid) -> Key {
+    let kind = match purpose {
+        Purpose::VerifyEmail => "VERIFY_EMAIL",
+        Purpose::ResetPassword => "RESET_PASSWORD",
+        Purpose::AcceptInvitation => "ACCEPT_INVITATION",
+    };
+    alone(format!("TOKEN#{kind}#{user}"))
+}
+
 /// Counters are split so that many writers do not wait for each other.
 const COUNTER_SHARDS: u8 = 10;
 
@@ -95,10 +111,16 @@ pub fn jwks() -> Key {
 /// The index of unfinished tasks is split for the same reason as counters.
 const DUE_SHARDS: u8 = 4;
 
-pub fn due_shard(task: Uuid) -> String {
+/// In the index `tasks`: where an unfinished task waits.
+pub fn due_tasks(task: Uuid) -> String {
     format!("DUE#{}", task.as_bytes()[15] % DUE_SHARDS)
 }
 
-pub fn due_shards() -> impl Iterator<Item = String> {
+pub fn due_task_lists() -> impl Iterator<Item = String> {
     (0..DUE_SHARDS).map(|shard| format!("DUE#{shard}"))
+}
+
+/// In the index `tasks`: where a task is listed that was given up.
+pub fn failed_tasks() -> String {
+    "FAILED".to_owned()
 }

@@ -8,7 +8,9 @@ pub mod accounts;
 mod change;
 pub mod jwks;
 pub mod keys;
+mod listing;
 pub mod meter;
+pub mod one_time_tokens;
 pub mod rates;
 pub mod sessions;
 pub mod tasks;
@@ -24,7 +26,10 @@ use aws_types::SdkConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::Config;
+use crate::clock::Clock;
 use crate::error::{Context, Error, Result};
+use crate::metrics::Metrics;
 use crate::tasks::Queue;
 
 pub use change::Change;
@@ -47,28 +52,30 @@ pub enum Table {
 pub struct Store {
     client: Client,
     queue: Queue,
+    clock: Clock,
+    metrics: Metrics,
     app: String,
     vault: Option<String>,
 }
 
 impl Store {
-    /// Makes the client, with the meter in it.
-    pub fn new(
-        sdk: &SdkConfig,
-        endpoint: Option<String>,
-        queue: Queue,
-        app: String,
-        vault: Option<String>,
-    ) -> Self {
-        let mut config = aws_sdk_dynamodb::config::Builder::from(sdk).interceptor(meter::Meter);
-        config.set_endpoint_url(endpoint);
-        let client = Client::from_conf(config.build());
+    /// Makes the clients, with the meter in the one of DynamoDB.
+    pub fn new(sdk: &SdkConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk).interceptor(meter::Meter);
+        dynamodb.set_endpoint_url(config.aws.dynamodb_endpoint.clone());
         Self {
-            client,
-            queue,
-            app,
-            vault,
+            client: Client::from_conf(dynamodb.build()),
+            queue: Queue::new(sdk, config),
+            clock,
+            metrics,
+            app: config.app_table.clone(),
+            vault: config.vault_table.clone(),
         }
+    }
+
+    /// The task queue, for the worker, which receives from it.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     fn name(&self, table: Table) -> Result<&str> {
@@ -89,11 +96,31 @@ impl Store {
     }
 
     /// Reads several items of both tables in one round trip, strongly consistent, in the order of `wanted`.
-    /// Keys that DynamoDB leaves for later are asked for again.
     async fn batch_get<const N: usize>(
         &self,
         wanted: [(Table, &Key); N],
     ) -> Result<[Option<Item>; N]> {
+        let mut found = [const { None }; N];
+        self.batch_get_into(&wanted, &mut found).await?;
+        Ok(found)
+    }
+
+    /// Reads up to a hundred items of the table `app` in one round trip, strongly consistent, in the order of `keys`.
+    async fn batch_get_app(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        let wanted: Vec<_> = keys.iter().map(|key| (Table::App, key)).collect();
+        let mut found = vec![None; keys.len()];
+        if !wanted.is_empty() {
+            self.batch_get_into(&wanted, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    /// Keys that DynamoDB leaves for later are asked for again.
+    async fn batch_get_into(
+        &self,
+        wanted: &[(Table, &Key)],
+        found: &mut [Option<Item>],
+    ) -> Result<()> {
         let mut open: HashMap<String, KeysAndAttributes> = HashMap::new();
         for table in [Table::App, Table::Vault] {
             let of_table = wanted.iter().filter(|(t, _)| *t == table);
@@ -104,12 +131,11 @@ impl Store {
                 open.insert(self.name(table)?.to_owned(), request);
             }
         }
-        let mut found = [const { None }; N];
         for attempt in 0.. {
             let request = self.client.batch_get_item().set_request_items(Some(open));
             let output = request.send().await.map_err(failed("read a batch"))?;
             let mut items = output.responses.unwrap_or_default();
-            for (slot, (table, key)) in found.iter_mut().zip(&wanted) {
+            for (slot, (table, key)) in found.iter_mut().zip(wanted) {
                 if slot.is_none()
                     && let Some(items) = items.get_mut(self.name(*table)?)
                     && let Some(at) = items.iter().position(|item| key.is_of(item))
@@ -123,7 +149,7 @@ impl Store {
             }
             back_off(attempt, "read a batch").await?;
         }
-        Ok(found)
+        Ok(())
     }
 
     pub(crate) fn transaction(&self) -> Transaction<'_> {
@@ -137,6 +163,15 @@ impl Key {
             ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
             ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
         ])
+    }
+
+    /// The key of an item, or of an index's entry.
+    fn of(item: &Item) -> Option<Self> {
+        let text = |name: &str| item.get(name)?.as_s().ok().cloned();
+        Some(Self {
+            pk: text("pk")?,
+            sk: text("sk")?,
+        })
     }
 
     fn is_of(&self, item: &Item) -> bool {

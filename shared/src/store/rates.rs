@@ -81,7 +81,7 @@ impl Store {
         );
         match counted.await? {
             Updated::Done(item) => Ok(window.state(Window::used(Some(&item)))),
-            Updated::Refused => Err(Error::RateLimited(window.state(u32::MAX))),
+            Updated::Refused(_) => Err(Error::RateLimited(window.state(u32::MAX))),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Several writes that happen together or not at all, over both tables.
 //!
 //! Each write may say what it means when its condition fails: a storage fact becomes an API fact on the
-//! line where it happens. Tasks are written in the same transaction and sent to the queue after it.
+//! line where it happens. Tasks are written in the same transaction and announced to the queue after it.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
@@ -9,15 +9,20 @@ use serde::Serialize;
 
 use super::change::Change;
 use super::keys::Key;
-use super::tasks::NewTask;
 use super::{Store, Table, back_off, failed, to_item};
 use crate::error::{Context, Error, Result};
+use crate::events::Event;
+use crate::metrics::Count;
+use crate::tasks::Outgoing;
 
 pub struct Transaction<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     writes: Vec<TransactWriteItem>,
     refusals: Vec<Option<Error>>,
-    tasks: Vec<uuid::Uuid>,
+    /// What the queue is told after the commit.
+    announced: Vec<Outgoing>,
+    /// How many of its writes are new tasks.
+    queued: usize,
     /// The first mistake in building it, told by `commit`.
     broken: Option<Error>,
 }
@@ -28,7 +33,8 @@ impl<'a> Transaction<'a> {
             store,
             writes: Vec::new(),
             refusals: Vec::new(),
-            tasks: Vec::new(),
+            announced: Vec::new(),
+            queued: 0,
             broken: None,
         }
     }
@@ -80,11 +86,28 @@ impl<'a> Transaction<'a> {
         self
     }
 
-    /// Writes a background task, which is its own outbox: sent after the commit, and again by the sweep
-    /// if that is lost.
-    pub fn task(mut self, task: &NewTask) -> Self {
-        self.tasks.push(task.id);
-        self.create(Table::App, &super::keys::task(task.id), &task.stored())
+    /// Writes the tasks that an event causes.
+    pub fn event(self, event: Event) -> Self {
+        let tasks = event.tasks();
+        tasks.iter().fold(self, Self::task)
+    }
+
+    /// Tells the queue of a task after the commit.
+    pub(super) fn announce(mut self, task: Option<Outgoing>) -> Self {
+        self.announced.extend(task);
+        self
+    }
+
+    /// Counts a write as a new task.
+    pub(super) fn queued(mut self) -> Self {
+        self.queued += 1;
+        self
+    }
+
+    /// Makes the commit fail with `error`, or with what broke before.
+    pub(super) fn broken(mut self, error: Error) -> Self {
+        self.broken = self.broken.or(Some(error));
+        self
     }
 
     /// Writes all or nothing. Conflicts with other transactions are retried; a failed condition is not.
@@ -120,9 +143,8 @@ impl<'a> Transaction<'a> {
             }
             back_off(attempt, "commit a transaction").await?;
         }
-        for task in self.tasks {
-            self.store.queue.send(task).await;
-        }
+        self.store.metrics.add(Count::TasksQueued, self.queued);
+        self.store.queue.announce(&self.announced).await;
         Ok(())
     }
 
@@ -132,7 +154,7 @@ impl<'a> Transaction<'a> {
                 self.writes.push(write);
                 self.refusals.push(None);
             }
-            Err(error) => self.broken = self.broken.or(Some(error)),
+            Err(error) => return self.broken(error),
         }
         self
     }

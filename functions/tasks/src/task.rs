@@ -1,0 +1,71 @@
+//! A task on the wire.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use shared::store::tasks::{StoredTask, TaskError};
+use shared::tasks::Status;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A background task and its state.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Task {
+    id: Uuid,
+    #[schema(example = "welcome_mail")]
+    kind: String,
+    status: Status,
+    /// Whose task it is; null for one of the house.
+    owner_id: Option<Uuid>,
+    /// Percent.
+    #[schema(example = 100)]
+    progress: u32,
+    /// How often it was begun.
+    #[schema(example = 1)]
+    attempts: u32,
+    /// What came of it, once it has succeeded.
+    result: Option<Value>,
+    error: Option<Failure>,
+    created_at: Timestamp,
+    /// When its last attempt began.
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    /// It waits until then, if that is to come.
+    not_before: Option<Timestamp>,
+}
+
+/// Why the last attempt failed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Failure {
+    #[schema(example = "unavailable")]
+    code: String,
+    message: String,
+    /// What happened in detail; for administrators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+impl Task {
+    pub(crate) fn of(task: StoredTask, for_admin: bool) -> Self {
+        let failure = |error: TaskError| Failure {
+            code: error.code,
+            message: error.message,
+            cause: for_admin.then_some(error.cause),
+        };
+        let time = |seconds| Timestamp::from_second(seconds).ok();
+        Self {
+            id: task.id,
+            kind: task.kind,
+            status: task.status,
+            owner_id: task.owner,
+            progress: task.progress,
+            attempts: task.attempts,
+            result: task.result,
+            error: task.error.map(failure),
+            created_at: task.created_at,
+            started_at: task.started_at,
+            finished_at: task.finished_at,
+            not_before: task.not_before.and_then(time),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `email_changed_mail`: tells the old address that the account has another now.
+
+use serde_json::Value;
+use shared::Result;
+use shared::models::text::Email;
+use uuid::Uuid;
+
+use crate::mail::letters::Letter;
+use crate::{Worker, mail};
+
+pub(crate) async fn run(
+    worker: &Worker,
+    task: Uuid,
+    user_id: Uuid,
+    old_email: &Email,
+) -> Result<Value> {
+    let Some(user) = worker.app.store.user(user_id).await? else {
+        return Ok(mail::not_sent("the user is gone"));
+    };
+    let letter = Letter::EmailChanged {
+        name: user.greeting().to_owned(),
+        new_address: user.email.to_string(),
+    };
+    worker.mailer.send(task, old_email, &letter).await
+}

@@ -1,0 +1,19 @@
+//! `welcome_mail`: greets a user whose account is ready.
+
+use serde_json::Value;
+use shared::Result;
+use uuid::Uuid;
+
+use crate::mail::letters::Letter;
+use crate::{Worker, links, mail};
+
+pub(crate) async fn run(worker: &Worker, task: Uuid, user_id: Uuid) -> Result<Value> {
+    let Some(user) = worker.app.store.user(user_id).await? else {
+        return Ok(mail::not_sent("the user is gone"));
+    };
+    let letter = Letter::Welcome {
+        name: user.greeting().to_owned(),
+        link: links::public_url(&worker.app)?.to_owned(),
+    };
+    worker.mailer.send(task, &user.email, &letter).await
+}

@@ -1,0 +1,173 @@
+//! Lists: the query that asks for a page, and the envelope around it.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use serde::Serialize;
+use url::form_urlencoded;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::error::{Error, FieldError, Result};
+use crate::models::page::{DEEPEST, From, MOST_ITEMS, Page, Slice, Total};
+
+/// Items of a page if the request does not say.
+const DEFAULT_ITEMS: u32 = 20;
+
+/// `limit`, and either `skip` or `cursor`, from the query. 422 for a number out of its range, 400 for a `skip` over
+/// 10,000.
+#[derive(Clone, Debug)]
+pub struct Paging(pub Slice);
+
+impl<S: Sync> FromRequestParts<S> for Paging {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        parse(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+fn parse(query: &str) -> Result<Slice> {
+    let parameter = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.into_owned())
+    };
+    let mut wrong = Vec::new();
+    let mut number = |field: &str, default: u32, least: u32, most: u32, rule: &str| {
+        let Some(text) = parameter(field) else {
+            return default;
+        };
+        match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => number,
+            _ => {
+                wrong.push(FieldError {
+                    field: field.to_owned(),
+                    message: format!("must be {rule}"),
+                    code: "out_of_range".to_owned(),
+                });
+                default
+            }
+        }
+    };
+    let limit = number(
+        "limit",
+        DEFAULT_ITEMS,
+        1,
+        MOST_ITEMS,
+        "a whole number from 1 to 100",
+    );
+    let skip = number("skip", 0, 0, u32::MAX, "a whole number, 0 or more");
+    let cursor = parameter("cursor");
+    if cursor.is_some() && parameter("skip").is_some() {
+        wrong.push(FieldError {
+            field: "skip".to_owned(),
+            message: "must not be sent beside cursor".to_owned(),
+            code: "ambiguous".to_owned(),
+        });
+    }
+    if !wrong.is_empty() {
+        return Err(Error::Invalid(wrong));
+    }
+    if skip > DEEPEST {
+        return Err(Error::SkipTooDeep(DEEPEST));
+    }
+    let from = cursor.map_or(From::Skip(skip), From::Cursor);
+    Ok(Slice { from, limit })
+}
+
+/// What [`Paging`] reads, for the OpenAPI document.
+impl IntoParams for Paging {
+    fn into_params(
+        parameter_in: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
+        Parameters::into_params(parameter_in)
+    }
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it only describes")]
+struct Parameters {
+    /// Items of the page.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u32>,
+    /// How many items to pass over. A cursor costs less.
+    #[param(minimum = 0, maximum = 10_000, default = 0)]
+    skip: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageOf<T> {
+    pub items: Vec<T>,
+    /// How many there are in all, as far as they were counted.
+    #[schema(example = 1)]
+    pub total: u32,
+    /// `eq`, or `gte` where counting ended early.
+    #[schema(example = "eq")]
+    pub total_relation: &'static str,
+    /// From 1; null on the way of a cursor, which does not know.
+    #[schema(example = 1)]
+    pub page: Option<u32>,
+    /// The `limit`.
+    #[schema(example = 20)]
+    pub size: u32,
+    #[schema(example = 1)]
+    pub pages: u32,
+    /// What to send as `cursor` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> PageOf<T> {
+    pub fn new<M>(slice: &Slice, page: Page<M>, wire: impl FnMut(M) -> T) -> Self {
+        let (total, total_relation) = match page.total {
+            Total::Exactly(total) => (total, "eq"),
+            Total::AtLeast(total) => (total, "gte"),
+        };
+        Self {
+            items: page.items.into_iter().map(wire).collect(),
+            total,
+            total_relation,
+            page: match slice.from {
+                From::Skip(skip) => Some(skip / slice.limit + 1),
+                From::Cursor(_) => None,
+            },
+            size: slice.limit,
+            pages: total.div_ceil(slice.limit),
+            next_cursor: page.next,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_of_a_page() {
+        let check = |query: &str, expected: Option<(From, u32)>| {
+            let slice = parse(query).ok().map(|slice| (slice.from, slice.limit));
+            assert_eq!(slice, expected, "{query}");
+        };
+        check("", Some((From::Skip(0), 20)));
+        check("limit=100&skip=10000", Some((From::Skip(10_000), 100)));
+        check(
+            "cursor=a%2Bb&limit=1",
+            Some((From::Cursor("a+b".into()), 1)),
+        );
+        check("limit=0", None);
+        check("limit=101", None);
+        check("limit=ten", None);
+        check("skip=-1", None);
+        check("skip=10001", None);
+        check("skip=1&cursor=x", None);
+        assert!(matches!(parse("skip=10001"), Err(Error::SkipTooDeep(_))));
+        let Err(Error::Invalid(wrong)) = parse("limit=&skip=1.5") else {
+            panic!("taken")
+        };
+        let fields: Vec<_> = wrong.iter().map(|wrong| wrong.field.as_str()).collect();
+        assert_eq!(fields, ["limit", "skip"]);
+    }
+}

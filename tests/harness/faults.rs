@@ -1,0 +1,195 @@
+//! Faults between an instance and AWS: its process dies, or an answer is lost, around any call that it makes.
+//!
+//! A connector below the SDK decides for each call what happens to it, by a schedule that comes from a seed or names the
+//! call. A process that dies makes no further call, and whatever it was doing is dropped: [`Faults::survive`] ends with
+//! `None` then. Calls go out one at a time, so that each is made wholly or not at all.
+
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use shared::App;
+use shared::aws::sdk_config;
+use tokio::sync::{Mutex as Turn, watch};
+
+/// What happens to one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// The process dies, and the call is never made.
+    DiesBefore,
+    /// The call is made, and the process dies before it has the answer.
+    DiesAfter,
+    /// The call is made, and its answer is lost.
+    AnswerLost,
+    /// Nobody takes the call.
+    Unreachable,
+}
+
+/// When which fault happens.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    /// So many of a hundred calls have a fault, drawn from the seed.
+    Random { seed: u64, percent: u8 },
+    /// The call of this number, from 0, has it.
+    Call(usize, Fault),
+    /// Every call to a service has it, as long as the switch is on.
+    Service(&'static str, Fault, watch::Receiver<bool>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Faults(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    schedule: Schedule,
+    random: Mutex<fastrand::Rng>,
+    /// Each call so far, with what happened to it.
+    trace: Mutex<Vec<(String, Fault)>>,
+    dead: watch::Sender<bool>,
+    turn: Turn<()>,
+}
+
+impl Faults {
+    pub fn new(schedule: Schedule) -> Self {
+        let seed = match schedule {
+            Schedule::Random { seed, .. } => seed,
+            _ => 0,
+        };
+        Self(Arc::new(Inner {
+            schedule,
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            trace: Mutex::default(),
+            dead: watch::Sender::new(false),
+            turn: Turn::default(),
+        }))
+    }
+
+    /// Another instance like `app`, on the same tables and with the same clock, that has these faults.
+    pub fn instance(&self, app: &App) -> App {
+        let sdk = sdk_config(&app.config.aws).unwrap();
+        let inner = sdk.http_client().expect("there is a client");
+        let faulty = SharedHttpClient::new(FaultyClient {
+            inner,
+            faults: self.clone(),
+        });
+        let sdk = sdk.into_builder().http_client(faulty).build();
+        App::with_sdk(app.config.clone(), sdk, app.clock.clone())
+    }
+
+    /// Runs `work` to its end, or until the process dies.
+    pub async fn survive<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut dead = self.0.dead.subscribe();
+        tokio::select! {
+            biased;
+            _ = dead.wait_for(|dead| *dead) => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// The calls so far, by service and operation, each with what happened to it.
+    pub fn trace(&self) -> Vec<(String, Fault)> {
+        self.0.trace.lock().unwrap().clone()
+    }
+
+    fn next(&self, operation: String) -> Fault {
+        let mut trace = self.0.trace.lock().unwrap();
+        let fault = match &self.0.schedule {
+            Schedule::Random { percent, .. } => {
+                let random = &mut *self.0.random.lock().unwrap();
+                match random.u8(0..100) < *percent {
+                    false => Fault::None,
+                    true => random
+                        .choice([
+                            Fault::DiesBefore,
+                            Fault::DiesAfter,
+                            Fault::AnswerLost,
+                            Fault::Unreachable,
+                        ])
+                        .unwrap(),
+                }
+            }
+            Schedule::Call(number, fault) if *number == trace.len() => *fault,
+            Schedule::Service(service, fault, on)
+                if operation.starts_with(service) && *on.borrow() =>
+            {
+                *fault
+            }
+            Schedule::Call(..) | Schedule::Service(..) => Fault::None,
+        };
+        trace.push((operation, fault));
+        fault
+    }
+
+    async fn die(&self) -> ! {
+        self.0.dead.send_replace(true);
+        pending().await
+    }
+}
+
+#[derive(Debug)]
+struct FaultyClient {
+    inner: SharedHttpClient,
+    faults: Faults,
+}
+
+impl HttpClient for FaultyClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(FaultyConnector {
+            inner: self.inner.http_connector(settings, components),
+            faults: self.faults.clone(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct FaultyConnector {
+    inner: SharedHttpConnector,
+    faults: Faults,
+}
+
+impl HttpConnector for FaultyConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (inner, faults) = (self.inner.clone(), self.faults.clone());
+        HttpConnectorFuture::new(async move {
+            let _turn = faults.0.turn.lock().await;
+            // `DynamoDB_20120810.UpdateItem`, `AmazonSQS.SendMessageBatch`
+            let target = request.headers().get("x-amz-target").unwrap_or_default();
+            let fault = faults.next(target.to_owned());
+            let lost = || ConnectorError::io("the connection broke".into());
+            match fault {
+                Fault::None => inner.call(request).await,
+                Fault::DiesBefore => faults.die().await,
+                Fault::Unreachable => Err(lost()),
+                Fault::DiesAfter => {
+                    let _ = whole(inner.call(request).await).await;
+                    faults.die().await
+                }
+                Fault::AnswerLost => {
+                    let _ = whole(inner.call(request).await).await;
+                    Err(lost())
+                }
+            }
+        })
+    }
+}
+
+/// Reads an answer to its end, so that what it answers has been done.
+async fn whole(
+    answer: Result<aws_smithy_runtime_api::client::orchestrator::HttpResponse, ConnectorError>,
+) {
+    use http_body_util::BodyExt;
+    if let Ok(answer) = answer {
+        let _ = answer.into_body().collect().await;
+    }
+}
