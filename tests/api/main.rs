@@ -6,6 +6,7 @@
 mod auth;
 mod bad_input;
 mod events;
+mod faults;
 mod house;
 mod system;
 mod tasks;

@@ -445,9 +445,7 @@ async fn the_sweep_pages_through_what_is_due_and_reads_nothing_else() {
     let quiet = usage_of_sweep(&stage).await;
     // A page of each of the four partitions.
     assert_eq!(quiet, 4);
-    for _ in 0..450 {
-        idle_task(&stage).await;
-    }
+    join_all((0..450).map(|_| idle_task(&stage))).await;
     // Nothing of it is due yet.
     assert_eq!(usage_of_sweep(&stage).await, 4);
     assert_eq!(stage.lose_messages().await, 450);

@@ -15,7 +15,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use shared::App;
-use shared::aws::sdk_config;
 use tokio::sync::{Mutex as Turn, watch};
 
 /// What happens to one call.
@@ -51,9 +50,16 @@ struct Inner {
     schedule: Schedule,
     random: Mutex<fastrand::Rng>,
     /// Each call so far, with what happened to it.
-    trace: Mutex<Vec<(String, Fault)>>,
+    calls: Mutex<Vec<(String, Fault)>>,
     dead: watch::Sender<bool>,
     turn: Turn<()>,
+}
+
+impl Schedule {
+    pub const NONE: Self = Self::Random {
+        seed: 0,
+        percent: 0,
+    };
 }
 
 impl Faults {
@@ -65,7 +71,7 @@ impl Faults {
         Self(Arc::new(Inner {
             schedule,
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
-            trace: Mutex::default(),
+            calls: Mutex::default(),
             dead: watch::Sender::new(false),
             turn: Turn::default(),
         }))
@@ -73,13 +79,12 @@ impl Faults {
 
     /// Another instance like `app`, on the same tables and with the same clock, that has these faults.
     pub fn instance(&self, app: &App) -> App {
-        let sdk = sdk_config(&app.config.aws).unwrap();
-        let inner = sdk.http_client().expect("there is a client");
+        let inner = app.sdk.http_client().expect("there is a client");
         let faulty = SharedHttpClient::new(FaultyClient {
             inner,
             faults: self.clone(),
         });
-        let sdk = sdk.into_builder().http_client(faulty).build();
+        let sdk = app.sdk.to_builder().http_client(faulty).build();
         App::with_sdk(app.config.clone(), sdk, app.clock.clone())
     }
 
@@ -93,13 +98,13 @@ impl Faults {
         }
     }
 
-    /// The calls so far, by service and operation, each with what happened to it.
-    pub fn trace(&self) -> Vec<(String, Fault)> {
-        self.0.trace.lock().unwrap().clone()
+    /// Takes the calls so far, by service and operation, each with what happened to it.
+    pub fn take_calls(&self) -> Vec<(String, Fault)> {
+        std::mem::take(&mut *self.0.calls.lock().unwrap())
     }
 
     fn next(&self, operation: String) -> Fault {
-        let mut trace = self.0.trace.lock().unwrap();
+        let mut calls = self.0.calls.lock().unwrap();
         let fault = match &self.0.schedule {
             Schedule::Random { percent, .. } => {
                 let random = &mut *self.0.random.lock().unwrap();
@@ -115,7 +120,7 @@ impl Faults {
                         .unwrap(),
                 }
             }
-            Schedule::Call(number, fault) if *number == trace.len() => *fault,
+            Schedule::Call(number, fault) if *number == calls.len() => *fault,
             Schedule::Service(service, fault, on)
                 if operation.starts_with(service) && *on.borrow() =>
             {
@@ -123,7 +128,7 @@ impl Faults {
             }
             Schedule::Call(..) | Schedule::Service(..) => Fault::None,
         };
-        trace.push((operation, fault));
+        calls.push((operation, fault));
         fault
     }
 

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use lambda_http::aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_http::aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use local::aws::{LocalAws, Ports, Storage};
 use local::template::Template;
 use local::{provision, pump};
@@ -215,6 +215,38 @@ impl Stage {
         let request = self.sqs.send_message().message_body(body);
         let request = request.queue_url(&self.app.config.task_queue_url);
         request.send().await.unwrap();
+    }
+
+    /// Takes all messages out of the queue that can be received now, as the worker is given them. They come back
+    /// [`later`](Self::later), unless they are deleted.
+    pub async fn receive(&self) -> Vec<SqsMessage> {
+        let source = self.source().await;
+        let received = Mutex::new(Vec::new());
+        loop {
+            let keep = async |event: Value| {
+                let event: SqsEvent = serde_json::from_value(event)?;
+                received.lock().unwrap().extend(event.records);
+                // As a function that fails.
+                anyhow::bail!("not yet")
+            };
+            let batch = pump::deliver(&self.sqs, &source, 0, &keep).await.unwrap();
+            if batch.received == 0 {
+                break;
+            }
+        }
+        let received = received.into_inner().unwrap();
+        let handles = received.iter().filter_map(|m| m.receipt_handle.clone());
+        self.hidden.lock().unwrap().extend(handles);
+        received
+    }
+
+    /// Deletes a message, as the event source mapping does with what was handled.
+    pub async fn delete(&self, message: &SqsMessage) {
+        let delete = self.sqs.delete_message();
+        let delete = delete.queue_url(&self.app.config.task_queue_url);
+        let handle = message.receipt_handle.clone();
+        // A copy may have been deleted before.
+        let _ = delete.set_receipt_handle(handle).send().await;
     }
 
     /// How many messages the queue holds back.
