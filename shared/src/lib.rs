@@ -12,6 +12,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod ids;
 pub mod lambda;
 pub mod metrics;
 pub mod models;

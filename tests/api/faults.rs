@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::sqs::SqsEvent;
-use shared::App;
 use shared::models::User;
 use shared::models::audit::AuditEntry;
 use shared::models::page::{From, Slice};
 use shared::models::text::Email;
 use shared::store::tasks::{Claim, LEASE, StoredTask};
 use shared::tasks::Status;
+use shared::{App, ids};
 use tests::faults::{Fault, Faults, Schedule};
 use tests::{MailFolder, Stage, token_hash};
 use tokio::sync::watch;
@@ -205,7 +205,7 @@ async fn whatever_dies_and_whatever_is_lost_all_tasks_are_done_or_listed() {
     let seeds = seeds();
     let plays = seeds.clone().map(|seed| {
         tokio::spawn(async move {
-            let world = play(seed).await;
+            let world = ids::seeded(seed, play(seed)).await;
             world.check(&format!("SEEDS={seed}")).await;
             world.calls.clone()
         })
@@ -369,8 +369,8 @@ async fn a_claim_whose_answer_was_lost_is_held_all_the_same() {
     world.register(&Faults::new(Schedule::NONE)).await;
     let id = world.stage.task_ids().await[0];
     let faults = Faults::new(Schedule::Call(0, Fault::AnswerLost));
-    let claimed = faults.instance(&world.stage.app).store.claim_task(id);
-    let Claim::Ours(task) = claimed.await.unwrap() else {
+    let instance = faults.instance(&world.stage.app);
+    let Claim::Ours(task) = instance.store.claim_task(id).await.unwrap() else {
         panic!("the client's second try was refused")
     };
     assert_eq!(task.attempts, 1);

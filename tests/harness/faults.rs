@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::retry::RetryConfig;
 use shared::App;
 use tokio::sync::{Mutex as Turn, watch};
 
@@ -84,7 +85,12 @@ impl Faults {
             inner,
             faults: self.clone(),
         });
-        let sdk = app.sdk.to_builder().http_client(faulty).build();
+        let mut sdk = app.sdk.to_builder().http_client(faulty);
+        if let Schedule::Random { .. } = self.0.schedule {
+            // The client would try again after a random time, and the order of calls would not come again.
+            sdk.set_retry_config(Some(RetryConfig::disabled()));
+        }
+        let sdk = sdk.build();
         App::with_sdk(app.config.clone(), sdk, app.clock.clone())
     }
 

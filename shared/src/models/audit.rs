@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::time;
+use crate::ids;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditEntry {
@@ -36,7 +37,7 @@ pub struct FieldChange {
 impl AuditEntry {
     pub fn new(action: &str, actor: Option<Uuid>, ip: &str) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            id: ids::new(),
             at: time::now(),
             actor,
             action: action.to_owned(),

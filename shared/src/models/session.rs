@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::time;
+use crate::ids;
 
 /// How long a session lives without being refreshed.
 pub const LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -27,7 +28,7 @@ impl Session {
     pub fn begin(ip: String, user_agent: Option<String>) -> Self {
         let now = time::now();
         Self {
-            id: Uuid::now_v7(),
+            id: ids::new(),
             created_at: now,
             last_used_at: now,
             expires_at: now + LIFETIME,

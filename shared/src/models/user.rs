@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::text::{Email, Name, Phone, Username, Website};
 use super::{Role, time};
+use crate::ids;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct User {
@@ -41,7 +42,7 @@ impl User {
     pub fn new(email: Email) -> Self {
         let now = time::now();
         Self {
-            id: Uuid::now_v7(),
+            id: ids::new(),
             email,
             username: None,
             first_name: None,

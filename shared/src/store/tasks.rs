@@ -16,6 +16,7 @@ use super::change::{Change, Updated, number, text};
 use super::listing::{Listing, Sort};
 use super::{Item, Store, Table, Transaction, failed, from_item, keys};
 use crate::error::{Context, Error, Result};
+use crate::ids;
 use crate::metrics::Count;
 use crate::models::audit::AuditEntry;
 use crate::models::page::{Page, Slice};
@@ -133,7 +134,7 @@ impl NewTask {
     /// A task that is due at once and belongs to nobody.
     pub fn new(task: Task) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            id: ids::new(),
             task,
             owner: None,
             not_before: None,
@@ -241,7 +242,7 @@ impl Store {
     /// Takes a task to run it.
     pub async fn claim_task(&self, id: Uuid) -> Result<Claim> {
         let now = self.clock.seconds();
-        let lease = Uuid::now_v7();
+        let lease = ids::new();
         let running = serde_dynamo::to_attribute_value(self.clock.now()).context("write a time")?;
         let change = Change::new()
             .set("status", status(Status::Running))
