@@ -196,11 +196,12 @@ fn seeds() -> std::ops::Range<u64> {
         return SEEDS;
     };
     let (from, to) = seeds.split_once("..").unwrap_or((&seeds, ""));
-    let from = from.parse().expect("SEEDS starts with a number");
+    let from = from.parse().unwrap();
     from..to.parse().unwrap_or(from + 1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "who plays it by hand wants to see it")]
 async fn whatever_dies_and_whatever_is_lost_all_tasks_are_done_or_listed() {
     let seeds = seeds();
     let plays = seeds.clone().map(|seed| {

@@ -8,6 +8,7 @@ mod bad_input;
 mod events;
 mod faults;
 mod house;
+mod mail;
 mod system;
 mod tasks;
 mod users;

@@ -6,20 +6,16 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    clippy::disallowed_methods,
     reason = "a tool for a terminal that measures or fails"
 )]
 
-mod runtime_api;
+mod throughput;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::Stage;
-
-use runtime_api::RuntimeApi;
+use tests::{Instance, Stage};
 
 /// Starts measured for the cold figures, and requests for the warm ones.
 const STARTS: usize = 20;
@@ -44,41 +40,36 @@ async fn main() {
             measure(&stage, function, &binary, &event).await;
         }
     }
+    throughput::measure(&folder.join("worker")).await;
 }
 
-async fn measure(stage: &Stage, function: &str, binary: &PathBuf, event: &Value) {
+async fn measure(stage: &Stage, function: &str, binary: &Path, event: &Value) {
     let mut polls = Vec::new();
     let mut answers = Vec::new();
     for _ in 0..STARTS {
-        let mut api = RuntimeApi::listen().await;
         let started = Instant::now();
-        let mut child = start(stage, function, binary, api.port());
-        api.polled().await;
+        let mut instance = Instance::start(stage, function, binary).await;
+        instance.ready().await;
         polls.push(started.elapsed());
-        api.invoke(event).await;
+        instance.invoke(event).await;
         answers.push(started.elapsed());
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
 
-    let mut api = RuntimeApi::listen().await;
-    let mut child = start(stage, function, binary, api.port());
-    api.polled().await;
+    let mut instance = Instance::start(stage, function, binary).await;
+    instance.ready().await;
     for _ in 0..200 {
-        api.invoke(event).await;
+        instance.invoke(event).await;
     }
-    let before = cpu(&child);
+    let before = cpu(&instance);
     let mut warm = Vec::new();
     for _ in 0..REQUESTS {
         let started = Instant::now();
-        let answer = api.invoke(event).await;
+        let answer = instance.invoke(event).await;
         warm.push(started.elapsed());
         assert_eq!(answer["statusCode"], 200, "{answer}");
     }
-    let spent = cpu(&child) - before;
-    let memory = memory(&child);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let spent = cpu(&instance) - before;
+    let memory = memory(&instance);
 
     let size = std::fs::metadata(binary).unwrap().len() as f64 / 1e6;
     let micros = |d: Duration| d.as_secs_f64() * 1e6;
@@ -93,31 +84,14 @@ async fn measure(stage: &Stage, function: &str, binary: &PathBuf, event: &Value)
     );
 }
 
-fn start(stage: &Stage, function: &str, binary: &PathBuf, port: u16) -> Child {
-    let mut command = Command::new(binary);
-    command
-        .env_clear()
-        .envs(stage.variables())
-        .env(
-            "LD_LIBRARY_PATH",
-            std::env::var("LD_LIBRARY_PATH").unwrap_or_default(),
-        )
-        .env("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{port}"))
-        .env("AWS_LAMBDA_FUNCTION_NAME", function)
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .stdout(Stdio::null());
-    command.spawn().unwrap()
-}
-
 fn percentile(values: &mut [Duration], percent: usize) -> Duration {
     values.sort();
     values[(values.len() - 1) * percent / 100]
 }
 
 /// User and system time of all threads so far; Linux counts it in nanoseconds here.
-fn cpu(child: &Child) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+fn cpu(instance: &Instance) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", instance.id())).unwrap();
     let of_task = |task: std::io::Result<std::fs::DirEntry>| {
         let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
         let nanos = text.split(' ').next().unwrap().parse().unwrap();
@@ -127,8 +101,8 @@ fn cpu(child: &Child) -> Duration {
 }
 
 /// Most memory resident so far, in megabytes.
-fn memory(child: &Child) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+fn memory(instance: &Instance) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", instance.id())).unwrap();
     let line = status
         .lines()
         .find(|line| line.starts_with("VmHWM:"))

@@ -12,6 +12,7 @@
 )]
 
 mod bundle;
+mod kill;
 mod life;
 mod mail;
 mod mistakes;
@@ -75,6 +76,10 @@ fn main() -> ExitCode {
         trial(
             "tour::the_tour_of_the_readme_works_as_it_is_printed",
             tour::works_as_it_is_printed,
+        ),
+        trial(
+            "kill::a_killed_worker_loses_nothing",
+            kill::a_killed_worker_loses_nothing,
         ),
         trial(
             "mail::a_mail_server_receives_the_mails",

@@ -15,11 +15,15 @@ mod actor;
 mod answer;
 pub mod faults;
 mod gateway;
+mod instance;
 mod mail;
+mod runtime_api;
 mod stage;
 
 pub use actor::Actor;
 pub use answer::Answer;
 pub use gateway::{Gateway, function_of};
+pub use instance::Instance;
 pub use mail::{Mail, MailFolder, token_hash};
+pub use runtime_api::RuntimeApi;
 pub use stage::{PASSWORD, Stage, routers, template};

@@ -4,14 +4,15 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-pub(crate) struct RuntimeApi {
+#[derive(Debug)]
+pub struct RuntimeApi {
     listener: TcpListener,
     connection: Option<BufReader<TcpStream>>,
     invocations: u64,
 }
 
 impl RuntimeApi {
-    pub(crate) async fn listen() -> Self {
+    pub async fn listen() -> Self {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             connection: None,
@@ -19,12 +20,12 @@ impl RuntimeApi {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.listener.local_addr().unwrap().port()
     }
 
     /// Waits until the instance asks for its next invocation.
-    pub(crate) async fn polled(&mut self) {
+    pub async fn polled(&mut self) {
         let (head, _) = self.request().await;
         assert!(
             head.starts_with("GET ") && head.contains("/invocation/next"),
@@ -33,7 +34,7 @@ impl RuntimeApi {
     }
 
     /// Gives the instance an event, and waits for its answer and its next poll.
-    pub(crate) async fn invoke(&mut self, event: &Value) -> Value {
+    pub async fn invoke(&mut self, event: &Value) -> Value {
         self.invocations += 1;
         let body = event.to_string();
         let head = format!(
