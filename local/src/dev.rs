@@ -283,7 +283,9 @@ async fn start_pump(
             .with_context(|| format!("the queue {id} was not made"))
     };
     let mut pump = JoinSet::new();
-    pump.spawn(mail::report_new(folder.mail(), console::note));
+    pump.spawn(mail::report_new(folder.mail(), |text| {
+        console::row("mail", text);
+    }));
     for function in &template.functions {
         for trigger in &function.triggers {
             let source = Source::new(&sqs, &queue_url(&trigger.queue)?, trigger).await?;

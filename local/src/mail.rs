@@ -51,8 +51,8 @@ fn one_line(mail: &[u8]) -> Option<String> {
         .split_whitespace()
         .find(|word| word.starts_with("http://") || word.starts_with("https://"));
     Some(match link {
-        Some(link) => format!("mail to {to}: {subject}  {link}"),
-        None => format!("mail to {to}: {subject}"),
+        Some(link) => format!("to {to}: {subject}  {link}"),
+        None => format!("to {to}: {subject}"),
     })
 }
 
@@ -93,11 +93,11 @@ Content-Transfer-Encoding: quoted-printable
 
     #[test]
     fn a_line_holds_the_address_the_subject_and_the_first_link() {
-        let confirmation = "mail to ada@example.com: Confirm your address…  \
+        let confirmation = "to ada@example.com: Confirm your address…  \
             http://127.0.0.1:9000/verify-email?token=v1.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789";
         for (mail, expected) in [
             (CONFIRMATION, Some(confirmation)),
-            (GREETING, Some("mail to ada@example.com: Welcome")),
+            (GREETING, Some("to ada@example.com: Welcome")),
             ("From: a@example.com\n\nTo nobody.\n", None),
             ("", None),
         ] {
@@ -125,7 +125,7 @@ Content-Transfer-Encoding: quoted-printable
         write("3.eml", GREETING);
         write("4.txt", GREETING);
         let line = lines.recv().await;
-        assert_eq!(line.as_deref(), Some("mail to ada@example.com: Welcome"));
+        assert_eq!(line.as_deref(), Some("to ada@example.com: Welcome"));
         tokio::time::sleep(PAUSE * 2).await;
         assert!(lines.try_recv().is_err());
         reporting.abort();

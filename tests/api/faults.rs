@@ -188,7 +188,7 @@ async fn play(seed: u64) -> World {
 
 /// `SEEDS=7 cargo test -p tests --test api faults -- --nocapture` plays one and tells each call; `SEEDS=0..500` plays
 /// more than these.
-const SEEDS: std::ops::Range<u64> = 0..50;
+const SEEDS: std::ops::Range<u64> = 0..30;
 
 #[expect(clippy::disallowed_methods, reason = "a test may be told what to do")]
 fn seeds() -> std::ops::Range<u64> {

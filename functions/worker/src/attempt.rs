@@ -1,11 +1,13 @@
 //! One attempt at a task: claim it, do it, say how it ended.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde_json::Value;
 use shared::metrics::Count;
+use shared::store::meter::{self, Usage};
 use shared::store::tasks::{Claim, Ending, LEASE, StoredTask, TaskError};
 use shared::{Error, Result};
 use uuid::Uuid;
@@ -21,6 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Runs a task, unless another does or has.
 pub(crate) async fn run(worker: &Worker, id: Uuid) -> Fate {
+    let usage = Arc::new(Usage::default());
+    meter::metered(usage.clone(), run_metered(worker, id, &usage)).await
+}
+
+async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
     let store = &worker.app.store;
     let task = match store.claim_task(id).await {
         Ok(Claim::Ours(task)) => task,
@@ -49,7 +56,7 @@ pub(crate) async fn run(worker: &Worker, id: Uuid) -> Fate {
 
     let ended = store.end_task(&task, &ending).await;
     let spent = begun.elapsed();
-    log(&task, &ending, spent);
+    log(&task, &ending, spent, usage);
     match ended {
         Ok(true) => {}
         Ok(false) => {
@@ -108,20 +115,22 @@ fn cause(error: &Error) -> String {
     }
 }
 
-fn log(task: &StoredTask, ending: &Ending, spent: Duration) {
+/// One line an attempt. Nothing of the payload is in it.
+fn log(task: &StoredTask, ending: &Ending, spent: Duration, usage: &Usage) {
     let StoredTask {
         id, kind, attempts, ..
     } = task;
     let duration_ms = (spent.as_secs_f64() * 100_000.0).round() / 100.0;
+    let db_trips = usage.round_trips();
     match ending {
         Ending::Succeeded(_) => {
-            tracing::info!(task.id = %id, kind, attempts, duration_ms, "task succeeded");
+            tracing::info!(task.id = %id, kind, attempts, duration_ms, db_trips, "task succeeded");
         }
         Ending::Again(error, after) => {
-            tracing::warn!(task.id = %id, kind, attempts, duration_ms, cause = error.cause, after, "task will be tried again");
+            tracing::warn!(task.id = %id, kind, attempts, duration_ms, db_trips, cause = error.cause, after, "task will be tried again");
         }
         Ending::Failed(error) => {
-            tracing::error!(task.id = %id, kind, attempts, duration_ms, cause = error.cause, "task failed");
+            tracing::error!(task.id = %id, kind, attempts, duration_ms, db_trips, cause = error.cause, "task failed");
         }
     }
 }

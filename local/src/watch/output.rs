@@ -42,7 +42,7 @@ async fn pass_lines_on(from: impl AsyncRead + Unpin, mut to: impl Write) {
 /// Each instance of each function says these at each start, and many start at once, so that parts of lines mix. Metrics
 /// in CloudWatch's embedded metric format are for CloudWatch alone.
 fn is_chatter(line: &str) -> bool {
-    const STARTS: [&str; 9] = [
+    const STARTS: [&str; 8] = [
         "Blocking",
         "INFO ",
         "Finished",
@@ -51,11 +51,12 @@ fn is_chatter(line: &str) -> bool {
         "`dev` profile",
         "`release` profile",
         "ERROR command killed",
-        "{\"_aws\":",
     ];
-    const PARTS: [&str; 2] = [
+    const PARTS: [&str; 3] = [
         "waiting for file lock",
         "the concurrency-tokio feature is not enabled",
+        // Metrics, as CloudWatch alone reads them.
+        "\"_aws\":{\"CloudWatchMetrics\":",
     ];
     let line = console::strip_ansi_codes(line);
     let line = line.trim_start();
@@ -81,7 +82,7 @@ mod tests {
             " waiting for file lock on package cache",
             " `dev` profile [unoptimized + debuginfo] target(s) in 1.34s",
             "ERROR command killed code=ForceStop",
-            r#"{"_aws":{"Timestamp":1795244400000,"CloudWatchMetrics":[]},"requests":1}"#,
+            r#"{"Environment":"local","TasksQueued":2,"_aws":{"CloudWatchMetrics":[],"Timestamp":1}}"#,
         ] {
             assert!(is_chatter(line), "{line}");
         }

@@ -36,6 +36,16 @@ impl Usage {
         self.round_trips.load(Ordering::Relaxed)
     }
 
+    fn add(&self, part: &Self) {
+        let add = |to: &AtomicU64, from: &AtomicU64| {
+            to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        self.round_trips
+            .fetch_add(part.round_trips(), Ordering::Relaxed);
+        add(&self.read_tenths, &part.read_tenths);
+        add(&self.write_tenths, &part.write_tenths);
+    }
+
     pub fn read_units(&self) -> f64 {
         self.read_tenths.load(Ordering::Relaxed) as f64 / 10.0
     }
@@ -45,9 +55,11 @@ impl Usage {
     }
 }
 
-/// Runs `work` and books what it uses on `usage`.
+/// Runs `work` and books what it uses on `usage`, and then on that of the work that this is a part of.
 pub async fn metered<F: Future>(usage: Arc<Usage>, work: F) -> F::Output {
-    USAGE.scope(usage, work).await
+    let output = USAGE.scope(usage.clone(), work).await;
+    let _ = USAGE.try_with(|whole| whole.add(&usage));
+    output
 }
 
 /// The interceptor. It acts outside a request too, where there is no usage to book on.

@@ -153,7 +153,8 @@ impl NewTask {
         self
     }
 
-    fn stored(&self, now: i64) -> Result<StoredTask> {
+    fn stored(&self, created_at: Timestamp) -> Result<StoredTask> {
+        let now = created_at.as_second();
         let mut task = serde_json::to_value(&self.task).context("write a task")?;
         let kind = task["kind"].as_str().context("write a task's kind")?;
         let not_before = self.not_before.map(seconds_rounded_up);
@@ -164,7 +165,7 @@ impl NewTask {
             payload: task["payload"].take(),
             status: Status::Pending,
             owner: self.owner,
-            created_at: Timestamp::from_second(now).context("write a time")?,
+            created_at,
             attempts: 0,
             progress: 0,
             started_at: None,
@@ -215,10 +216,10 @@ impl Transaction<'_> {
     /// Writes a background task, which is its own outbox: sent after the commit, and again by the sweep
     /// if that is lost.
     pub fn task(self, task: &NewTask) -> Self {
-        let now = self.store.clock.seconds();
+        let now = self.store.clock.now();
         match task.stored(now) {
             Ok(stored) => {
-                let out = outgoing(stored.id, stored.not_before, now);
+                let out = outgoing(stored.id, stored.not_before, now.as_second());
                 self.create(Table::App, &keys::task(task.id), &stored)
                     .queued()
                     .announce(out)
@@ -559,7 +560,7 @@ mod tests {
         let task = Task::WelcomeMail { user_id };
         let stored = NewTask::new(task.clone())
             .owned_by(user_id)
-            .stored(7)
+            .stored(Timestamp::UNIX_EPOCH)
             .unwrap();
         assert_eq!(stored.kind, "welcome_mail");
         assert_eq!(stored.task().unwrap(), task);
