@@ -36,6 +36,7 @@ pub(crate) fn works_as_it_is_printed(bundle: &Bundle) {
         "\"token_type\":\"bearer\"",
         "x-process-time: ",
         "\"desired_name\":\"Countess\"",
+        "\"kind\":\"verification_mail\"",
         "\"code\":\"validation_failed\"",
         "\"code\":\"token_missing\"",
         "\"code\":\"not_found\"",
