@@ -36,6 +36,7 @@ pub enum Task {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TaskStatus)]
 pub enum Status {
     /// Waits for its first turn or its next one.
     Pending,

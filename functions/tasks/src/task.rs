@@ -25,7 +25,7 @@ pub(crate) struct Task {
     attempts: u32,
     /// What came of it, once it has succeeded.
     result: Option<Value>,
-    error: Option<Failure>,
+    error: Option<TaskFailure>,
     created_at: Timestamp,
     /// When its last attempt began.
     started_at: Option<Timestamp>,
@@ -36,7 +36,7 @@ pub(crate) struct Task {
 
 /// Why the last attempt failed.
 #[derive(Debug, Serialize, ToSchema)]
-struct Failure {
+struct TaskFailure {
     #[schema(example = "unavailable")]
     code: String,
     message: String,
@@ -47,7 +47,7 @@ struct Failure {
 
 impl Task {
     pub(crate) fn of(task: StoredTask, for_admin: bool) -> Self {
-        let failure = |error: TaskError| Failure {
+        let failure = |error: TaskError| TaskFailure {
             code: error.code,
             message: error.message,
             cause: for_admin.then_some(error.cause),
