@@ -64,8 +64,15 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Message {
-    Task { task_id: Uuid },
-    Schedule { schedule: Schedule },
+    Task {
+        task_id: Uuid,
+        /// The sweep has sent it: a worker may have died of this task.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        resent: bool,
+    },
+    Schedule {
+        schedule: Schedule,
+    },
 }
 
 /// What the rules in `template.yaml` send.
@@ -90,6 +97,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Outgoing {
     pub task_id: Uuid,
     pub delay: i64,
+    pub resent: bool,
 }
 
 /// The task queue.
@@ -134,13 +142,18 @@ impl Queue {
     /// Sends a batch of at most [`BATCH`]. Fails if SQS did not take all of it.
     pub async fn send(&self, tasks: &[Outgoing]) -> Result<()> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
-        for (at, Outgoing { task_id, delay }) in tasks.iter().enumerate() {
-            let message = Message::Task { task_id: *task_id };
+        for (at, task) in tasks.iter().enumerate() {
+            let Outgoing {
+                task_id,
+                delay,
+                resent,
+            } = *task;
+            let message = Message::Task { task_id, resent };
             let body = serde_json::to_string(&message).context("write a message")?;
             let entry = SendMessageBatchRequestEntry::builder()
                 .id(at.to_string())
                 .message_body(body)
-                .set_delay_seconds(i32::try_from(*delay).ok().filter(|delay| *delay > 0));
+                .set_delay_seconds(i32::try_from(delay).ok().filter(|delay| *delay > 0));
             request = request.entries(entry.build().context("build a message")?);
         }
         let sent = request.send().await;
@@ -193,10 +206,15 @@ mod tests {
     fn messages_are_as_the_template_and_the_store_write_them() {
         let id = Uuid::nil();
         let read = |json: &str| serde_json::from_str::<Message>(json).ok();
-        assert_eq!(
-            read(&format!("{{\"task_id\":\"{id}\"}}")),
-            Some(Message::Task { task_id: id })
-        );
+        let task = |resent| Message::Task {
+            task_id: id,
+            resent,
+        };
+        let short = format!("{{\"task_id\":\"{id}\"}}");
+        assert_eq!(read(&short), Some(task(false)));
+        assert_eq!(serde_json::to_string(&task(false)).unwrap(), short);
+        let long = serde_json::to_string(&task(true)).unwrap();
+        assert_eq!(read(&long), Some(task(true)));
         let sweep = Message::Schedule {
             schedule: Schedule::Sweep,
         };

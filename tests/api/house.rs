@@ -281,6 +281,7 @@ fn no_handler_enqueues_by_hand() {
         &["shared/src", "functions"],
         &["shared/src/store/transaction.rs"],
     );
+    only_in(".queue()", &["functions"], &["functions/worker/"]);
     only_in(
         "aws_sdk_sqs",
         &["shared/src", "functions"],

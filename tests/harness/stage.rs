@@ -147,6 +147,11 @@ impl Stage {
     /// Gives all messages of the task queue to the worker, as the event source mapping does. Answers how many
     /// succeeded and how many failed.
     pub async fn work(&self) -> (usize, usize) {
+        self.work_waiting(0).await
+    }
+
+    /// The same, but one batch only, for which it waits up to so many seconds.
+    pub async fn work_waiting(&self, seconds: i32) -> (usize, usize) {
         let source = self.source().await;
         let worker = async |event: Value| {
             let handles = event["Records"].as_array().into_iter().flatten();
@@ -160,13 +165,18 @@ impl Stage {
         };
         let (mut received, mut failed) = (0, 0);
         loop {
-            let batch = pump::deliver(&self.sqs, &source, 0, &worker).await.unwrap();
+            let batch = pump::deliver(&self.sqs, &source, seconds, &worker)
+                .await
+                .unwrap();
             assert_eq!(batch.error, None, "a batch failed as a whole");
             if batch.received == 0 {
                 return (received - failed, failed);
             }
             received += batch.received;
             failed += batch.failed;
+            if seconds > 0 {
+                return (received - failed, failed);
+            }
         }
     }
 

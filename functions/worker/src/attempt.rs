@@ -17,9 +17,12 @@ use crate::{Fate, Worker, execute};
 /// A task is tried once and then again so often.
 const RETRIES: u32 = 3;
 
-/// Longest that a task may run: shorter than its lease, and than the function's time-out in `template.yaml`, so that
-/// its end can still be written.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// Longest that a task may take from its claim on: shorter than its lease, and than the function's time-out in
+/// `template.yaml`, by two calls of at most 8 seconds, so that its end can still be written.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How long a task waits whose kind this build does not know, in seconds: a newer one may be on its way.
+const UNKNOWN_WAITS: i64 = 300;
 
 /// Runs a task, unless another does or has.
 pub(crate) async fn run(worker: &Worker, id: Uuid) -> Fate {
@@ -28,12 +31,13 @@ pub(crate) async fn run(worker: &Worker, id: Uuid) -> Fate {
 }
 
 async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
+    let begun = Instant::now();
     let store = &worker.app.store;
     let task = match store.claim_task(id).await {
         Ok(Claim::Ours(task)) => task,
-        Ok(Claim::Early(seconds)) => return Fate::Returned(seconds),
+        Ok(Claim::Later(seconds)) => return Fate::Returned(seconds),
         Ok(Claim::Nothing) => {
-            tracing::info!(task.id = %id, "task {id} is finished, claimed, or gone");
+            tracing::info!(task.id = %id, "task {id} is finished or gone");
             return Fate::Deleted;
         }
         // It had its last turn: its message belongs to the dead letters.
@@ -43,14 +47,13 @@ async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
             return Fate::Left;
         }
     };
-    let begun = Instant::now();
     worker.app.metrics.add(Count::TasksStarted, 1);
     let done = if task.attempts > RETRIES + 1 {
         // Each attempt has ended without a word, as when the instance runs out of memory. Enough.
         let cause = anyhow("its worker died each time");
         Err(Error::Refused(cause))
     } else {
-        attempt(worker, &task).await
+        attempt(worker, &task, PATIENCE.saturating_sub(begun.elapsed())).await
     };
     let ending = ending(&task, done);
 
@@ -79,9 +82,9 @@ async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
 }
 
 /// A panic or a time-out fails this task alone.
-async fn attempt(worker: &Worker, task: &StoredTask) -> Result<Value> {
+async fn attempt(worker: &Worker, task: &StoredTask, patience: Duration) -> Result<Value> {
     let work = AssertUnwindSafe(execute(worker, task)).catch_unwind();
-    match tokio::time::timeout(PATIENCE, work).await {
+    match tokio::time::timeout(patience, work).await {
         Ok(Ok(done)) => done,
         Ok(Err(_panic)) => Err(Error::Internal(anyhow("the task panicked"))),
         Err(_) => Err(Error::Unavailable(anyhow("the task took too long"))),
@@ -99,8 +102,12 @@ fn ending(task: &StoredTask, done: Result<Value>) -> Ending {
         message: error.to_string(),
         cause: cause(&error),
     };
+    let wait = match task.task() {
+        Ok(_) => 1 << task.attempts,
+        Err(_) => UNKNOWN_WAITS,
+    };
     match error.retryable() && task.attempts <= RETRIES {
-        true => Ending::Again(told, 1 << task.attempts),
+        true => Ending::Again(told, wait),
         false => Ending::Failed(told),
     }
 }

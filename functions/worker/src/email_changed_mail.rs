@@ -17,9 +17,12 @@ pub(crate) async fn run(
     let Some(user) = worker.app.store.user(user_id).await? else {
         return Ok(mail::not_sent("the user is gone"));
     };
+    let Some(envelope) = worker.mailer.to(task, old_email)? else {
+        return Ok(mail::not_sent("MAIL_URL is not set"));
+    };
     let letter = Letter::EmailChanged {
         name: user.greeting().to_owned(),
         new_address: user.email.to_string(),
     };
-    worker.mailer.send(task, old_email, &letter).await
+    envelope.send(&letter).await
 }

@@ -12,9 +12,12 @@ pub(crate) async fn run(worker: &Worker, task: Uuid, user_id: Uuid) -> Result<Va
     let Some(user) = worker.app.store.user(user_id).await? else {
         return Ok(mail::not_sent("the user is gone"));
     };
+    let Some(envelope) = worker.mailer.to(task, &user.email)? else {
+        return Ok(mail::not_sent("MAIL_URL is not set"));
+    };
     let letter = Letter::Invitation {
         name: user.greeting().to_owned(),
         link: links::one_time(&worker.app, Purpose::AcceptInvitation, &user).await?,
     };
-    worker.mailer.send(task, &user.email, &letter).await
+    envelope.send(&letter).await
 }

@@ -2,7 +2,8 @@
 //!
 //! A message names a task; the task itself is in the table. The messages of a batch run at the same time, and each
 //! succeeds or fails for itself: one that is to be delivered again is answered as failed, and hidden for as long as it
-//! shall stay away.
+//! shall stay away. A task of which a worker may have died runs after the others and alone, so that it takes no
+//! neighbour with it again.
 
 mod attempt;
 mod sweep;
@@ -15,6 +16,8 @@ mod welcome_mail;
 
 mod links;
 pub mod mail;
+
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
@@ -40,6 +43,10 @@ impl Worker {
     }
 }
 
+/// How long after the start of a batch its last task may begin: with the longest task it stays within the function's
+/// time-out in `template.yaml`.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What becomes of a message.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
@@ -53,15 +60,18 @@ enum Fate {
 
 /// Works a batch off. Answers which messages are to come back.
 pub async fn handle(worker: Worker, event: SqsEvent) -> SqsBatchResponse {
-    let fates = join_all(
-        event
-            .records
-            .iter()
-            .map(|message| receive(&worker, message)),
-    )
-    .await;
+    let begun = Instant::now();
+    let (suspects, others): (Vec<_>, Vec<_>) = event.records.into_iter().partition(came_before);
+    let mut fates = join_all(others.iter().map(|message| receive(&worker, message))).await;
+    for message in &suspects {
+        // What is not begun in time is not lost: it comes back after the queue's visibility time-out.
+        fates.push(match begun.elapsed() < PATIENCE {
+            true => receive(&worker, message).await,
+            false => Fate::Left,
+        });
+    }
     let mut response = SqsBatchResponse::default();
-    for (message, fate) in event.records.into_iter().zip(fates) {
+    for (message, fate) in others.into_iter().chain(suspects).zip(fates) {
         if fate != Fate::Deleted {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = message.message_id.unwrap_or_default();
@@ -71,10 +81,20 @@ pub async fn handle(worker: Worker, event: SqsEvent) -> SqsBatchResponse {
     response
 }
 
+/// Whether the queue has delivered this message before, or the sweep has sent its task again.
+fn came_before(message: &SqsMessage) -> bool {
+    let received = message.attributes.get("ApproximateReceiveCount");
+    let resent = matches!(read(message), Ok(Message::Task { resent: true, .. }));
+    resent || received.is_some_and(|count| count != "1")
+}
+
+fn read(message: &SqsMessage) -> serde_json::Result<Message> {
+    serde_json::from_str(message.body.as_deref().unwrap_or_default())
+}
+
 async fn receive(worker: &Worker, message: &SqsMessage) -> Fate {
-    let body = message.body.as_deref().unwrap_or_default();
-    let fate = match serde_json::from_str(body) {
-        Ok(Message::Task { task_id }) => attempt::run(worker, task_id).await,
+    let fate = match read(message) {
+        Ok(Message::Task { task_id, .. }) => attempt::run(worker, task_id).await,
         Ok(Message::Schedule {
             schedule: Schedule::Sweep,
         }) => {

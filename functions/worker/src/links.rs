@@ -11,7 +11,7 @@ pub(crate) fn public_url(app: &App) -> Result<&str> {
     url.context("PUBLIC_URL is not set, and a mail needs it for its link")
 }
 
-/// A link that works once. It replaces the one that was sent for this purpose before.
+/// A link that works once.
 pub(crate) async fn one_time(app: &App, purpose: Purpose, user: &User) -> Result<String> {
     let url = public_url(app)?;
     let token = app.store.issue_one_time_token(purpose, user).await?;

@@ -8,7 +8,7 @@ use shared::{App, Result};
 /// it again would only make the wait longer.
 const FULL: usize = 10_000;
 
-/// Shorter than the function's time-out in `template.yaml`; the next sweep goes on.
+/// Shorter than the function's time-out in `template.yaml`, by what a last batch may take; the next sweep goes on.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Never fails: the next one comes in a minute, and an alarm goes off if none tells the age of the oldest task.

@@ -15,9 +15,12 @@ pub(crate) async fn run(worker: &Worker, task: Uuid, user_id: Uuid) -> Result<Va
     if user.is_verified {
         return Ok(mail::not_sent("the address is verified already"));
     }
+    let Some(envelope) = worker.mailer.to(task, &user.email)? else {
+        return Ok(mail::not_sent("MAIL_URL is not set"));
+    };
     let letter = Letter::Verification {
         name: user.greeting().to_owned(),
         link: links::one_time(&worker.app, Purpose::VerifyEmail, &user).await?,
     };
-    worker.mailer.send(task, &user.email, &letter).await
+    envelope.send(&letter).await
 }

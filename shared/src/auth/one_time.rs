@@ -1,23 +1,21 @@
-//! One-time tokens: what the links in mails carry. The token names its user; the vault holds its hash only.
+//! One-time tokens: what the links in mails carry. The vault holds their hashes only.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
-use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
-/// 16 bytes of user id and 32 random ones, in base64url.
+/// 32 random bytes, in base64url.
 pub struct OneTimeToken(String);
 
 impl OneTimeToken {
-    pub fn new(user: Uuid) -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let mut random = [0; 32];
         let filled = SystemRandom::new().fill(&mut random);
         filled.map_err(|_| Error::Internal(anyhow::Error::msg("the system has no randomness")))?;
-        let bytes = [&user.as_bytes()[..], &random].concat();
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+        Ok(Self(URL_SAFE_NO_PAD.encode(random)))
     }
 
     /// What goes into the link.

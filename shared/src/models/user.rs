@@ -68,10 +68,50 @@ impl User {
         }
     }
 
-    /// How to address this person in a text.
+    /// How to address this person in a mail.
+    ///
+    /// A mail goes to an address that may not be theirs: whoever registers it chooses the name. So a name that mail
+    /// programs could make a link of, or that is longer than names are, is not repeated.
     pub fn greeting(&self) -> &str {
         let named = [&self.desired_name, &self.first_name, &self.full_name];
-        let name = named.into_iter().flatten().next();
-        name.map_or("there", Name::as_str)
+        let name = named.into_iter().flatten().next().map(Name::as_str);
+        name.filter(|name| is_harmless(name)).unwrap_or("there")
+    }
+}
+
+fn is_harmless(name: &str) -> bool {
+    let is_short = name.chars().count() <= 50;
+    // `evil.example`, but neither `Dr. Who` nor `J.R.`
+    let like_a_domain = |word: &str| {
+        let after = word.trim_end_matches('.').rsplit_once('.');
+        after.is_some_and(|(_, after)| after.chars().count() > 1)
+    };
+    is_short && !name.contains(['/', ':', '@', '\\']) && !name.split(' ').any(like_a_domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greeting_holds_no_link() {
+        let greeting = |name: &str| {
+            let mut user = User::new(Email::parse("ada@example.com").unwrap());
+            user.first_name = Some(Name::parse(name).unwrap());
+            user.greeting().to_owned()
+        };
+        for name in ["Ada", "Dr. Who", "J.R.R.", "Anne-Marie d'Arc", "Ада"] {
+            assert_eq!(greeting(name), name);
+        }
+        let long = "you have won ".repeat(5);
+        for name in [
+            "https://evil.example",
+            "see evil.example now",
+            "evil.example.",
+            "a@evil",
+            long.trim(),
+        ] {
+            assert_eq!(greeting(name), "there", "{name}");
+        }
     }
 }

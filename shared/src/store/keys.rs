@@ -77,14 +77,14 @@ pub fn tasks_of(user: Uuid) -> String {
     format!("TASKS#{user}")
 }
 
-/// In the vault: the one link of each kind that a user can have been sent.
-pub fn one_time_token(purpose: Purpose, user: Uuid) -> Key {
+/// In the vault: what a link in a mail may be used for, by the hash of its token.
+pub fn one_time_token(purpose: Purpose, hash: &str) -> Key {
     let kind = match purpose {
         Purpose::VerifyEmail => "VERIFY_EMAIL",
         Purpose::ResetPassword => "RESET_PASSWORD",
         Purpose::AcceptInvitation => "ACCEPT_INVITATION",
     };
-    alone(format!("TOKEN#{kind}#{user}"))
+    alone(format!("TOKEN#{kind}#{hash}"))
 }
 
 /// Counters are split so that many writers do not wait for each other.
@@ -116,8 +116,10 @@ pub fn due_tasks(task: Uuid) -> String {
     format!("DUE#{}", task.as_bytes()[15] % DUE_SHARDS)
 }
 
-pub fn due_task_lists() -> impl Iterator<Item = String> {
-    (0..DUE_SHARDS).map(|shard| format!("DUE#{shard}"))
+/// All of them, beginning with another for each `first`.
+pub fn due_task_lists(first: usize) -> impl Iterator<Item = String> {
+    let shards = usize::from(DUE_SHARDS);
+    (0..shards).map(move |shard| format!("DUE#{}", (first + shard) % shards))
 }
 
 /// In the index `tasks`: where a task is listed that was given up.

@@ -1,6 +1,8 @@
-//! One-time tokens, in the vault: one per user and purpose, so that a newer link replaces the one before.
+//! One-time tokens, in the vault by their hash.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Store, Table, failed, keys, to_item};
 use crate::auth::OneTimeToken;
@@ -11,27 +13,32 @@ use crate::models::text::Email;
 
 #[derive(Serialize, Deserialize)]
 struct StoredToken {
-    hash: String,
+    user_id: Uuid,
     /// The address that the link was sent to.
     email: Email,
+    issued_at: Timestamp,
     /// When it ends and DynamoDB may drop it, in seconds since the epoch.
     ttl: i64,
 }
 
 impl Store {
     /// Makes a token for a user and answers what goes into the link. One write.
+    ///
+    /// A task that is run again makes another one, and the links of both work: whichever mail has arrived.
     pub async fn issue_one_time_token(
         &self,
         purpose: Purpose,
         user: &User,
     ) -> Result<OneTimeToken> {
-        let token = OneTimeToken::new(user.id)?;
+        let token = OneTimeToken::new()?;
+        let now = self.clock.now();
         let stored = StoredToken {
-            hash: token.hash(),
+            user_id: user.id,
             email: user.email.clone(),
-            ttl: (self.clock.now() + purpose.lifetime()).as_second(),
+            issued_at: now,
+            ttl: (now + purpose.lifetime()).as_second(),
         };
-        let key = keys::one_time_token(purpose, user.id);
+        let key = keys::one_time_token(purpose, &token.hash());
         let request = self.client.put_item().table_name(self.name(Table::Vault)?);
         let request = request.set_item(Some(to_item(&key, &stored)?));
         let put = request.send().await;

@@ -25,8 +25,9 @@ use crate::tasks::{BATCH, MOST_DELAY, Outgoing, Status, Task};
 /// How long a worker may hold a task before another may take it over, in seconds.
 pub const LEASE: i64 = 60;
 
-/// How long a message may take to reach a worker before the sweep sends it again, in seconds.
-pub const GRACE: i64 = 60;
+/// How long a message may take to reach a worker before the sweep sends it again, in seconds. With the minute between
+/// two sweeps it stays within two leases.
+pub const GRACE: i64 = 45;
 
 /// How long a task that needs nobody's attention any more stays readable, in seconds.
 const KEPT: i64 = 7 * 24 * 3_600;
@@ -104,9 +105,9 @@ pub struct TaskError {
 pub enum Claim {
     /// It is ours to run until the lease ends.
     Ours(Box<StoredTask>),
-    /// It may not run before so many seconds have passed.
-    Early(i64),
-    /// It is done, cancelled, gone, or in the hands of another: there is nothing to do.
+    /// It waits for its time, or is in the hands of another, and may be claimed after so many seconds.
+    Later(i64),
+    /// It is done, cancelled, or gone: there is nothing to do.
     Nothing,
     /// It was given up.
     Failed,
@@ -119,6 +120,16 @@ pub enum Ending {
     Failed(TaskError),
     /// It failed and may be run again after so many seconds.
     Again(TaskError, i64),
+}
+
+impl Ending {
+    fn status(&self) -> Status {
+        match self {
+            Self::Succeeded(_) => Status::Succeeded,
+            Self::Failed(_) => Status::Failed,
+            Self::Again(..) => Status::Pending,
+        }
+    }
 }
 
 /// What a sweep has done.
@@ -201,7 +212,11 @@ fn next_look(not_before: Option<i64>, now: i64) -> i64 {
 /// What to send for a task now, if that is possible already.
 fn outgoing(task_id: Uuid, not_before: Option<i64>, now: i64) -> Option<Outgoing> {
     let delay = not_before.map_or(0, |not_before| (not_before - now).max(0));
-    (delay <= MOST_DELAY).then_some(Outgoing { task_id, delay })
+    (delay <= MOST_DELAY).then_some(Outgoing {
+        task_id,
+        delay,
+        resent: false,
+    })
 }
 
 impl StoredTask {
@@ -249,7 +264,8 @@ impl Store {
             .set("status", status(Status::Running))
             .set("lease", text(&lease.to_string()))
             .set("lease_until", number(now + LEASE))
-            .set("task_time", number(now + LEASE))
+            // Most tasks take far less than half of their lease.
+            .set("task_time", number(now + LEASE / 2))
             .set("started_at", running)
             .add("attempts", 1)
             .add("version", 1)
@@ -269,12 +285,12 @@ impl Store {
         Ok(match refused.status {
             // The answer to our first try was lost, and the client has tried again.
             Status::Running if refused.lease == Some(lease) => Claim::Ours(Box::new(refused)),
-            Status::Pending => match refused.not_before {
-                Some(not_before) if not_before > now => Claim::Early(not_before - now),
-                _ => Claim::Nothing,
-            },
+            Status::Running | Status::Pending => {
+                let free = refused.lease_until.max(refused.not_before);
+                Claim::Later((free.unwrap_or(now) - now).max(1))
+            }
             Status::Failed => Claim::Failed,
-            Status::Running | Status::Succeeded | Status::Cancelled => Claim::Nothing,
+            Status::Succeeded | Status::Cancelled => Claim::Nothing,
         })
     }
 
@@ -287,31 +303,40 @@ impl Store {
             .add("version", 1)
             .remove("lease")
             .remove("lease_until");
+        change = change.set("status", status(ending.status()));
         change = match ending {
             Ending::Succeeded(result) => change
-                .set("status", status(Status::Succeeded))
                 .set("result", stored(result)?)
                 .set("progress", number(100))
                 .set("finished_at", at)
                 .set("ttl", number(now + KEPT))
+                // It may hold what is personal, and will not be needed again.
+                .remove("payload")
                 .remove("error")
                 .remove("task_list")
                 .remove("task_time"),
             Ending::Failed(error) => change
-                .set("status", status(Status::Failed))
                 .set("error", stored(error)?)
                 .set("finished_at", at)
                 .set("task_list", text(&keys::failed_tasks()))
                 .set("task_time", number(now)),
             Ending::Again(error, after) => change
-                .set("status", status(Status::Pending))
                 .set("error", stored(error)?)
                 .set("not_before", number(now + after))
                 .set("task_time", number(now + after + GRACE)),
         };
         let key = keys::task(claimed.id);
         let ended = self.update(&key, change, ReturnValue::None, "end a task");
-        Ok(matches!(ended.await?, Updated::Done(_)))
+        let found: StoredTask = match ended.await? {
+            Updated::Done(_) => return Ok(true),
+            Updated::Refused(None) => return Ok(false),
+            Updated::Refused(Some(item)) => from_item(item)?,
+        };
+        // If the answer to our first try was lost, and the client has tried again, this is what we have written.
+        let is_ours = found.attempts == claimed.attempts
+            && found.lease.is_none()
+            && found.status == ending.status();
+        Ok(is_ours)
     }
 
     /// Notes how far a running task has come, in percent. Answers `false` if the lease was lost meanwhile.
@@ -324,31 +349,34 @@ impl Store {
         Ok(matches!(noted.await?, Updated::Done(_)))
     }
 
-    /// Gives a failed or cancelled task all its attempts again, and answers it as it is then.
+    /// Gives a failed or cancelled task all its attempts again, and answers it as it is then. If its time has not come
+    /// yet, it waits for it.
     ///
-    /// The audit entry goes to the trail of its owner, or else of who has done it. 409 for any other task, and if the
-    /// task has changed since it was read.
+    /// The audit entry goes to the trail of who has done it. 409 for any other task, and if the task has changed since
+    /// it was read.
     pub async fn retry_task(&self, task: &StoredTask, audit: &AuditEntry) -> Result<StoredTask> {
         let now = self.clock.seconds();
         if !matches!(task.status, Status::Failed | Status::Cancelled) {
             let refusal = "Only a failed or cancelled task can be retried.";
             return Err(Error::IllegalTransition(refusal));
         }
+        // From now on it is late, and not since it was made.
+        let not_before = task.not_before.max(Some(now));
         let retried = StoredTask {
             status: Status::Pending,
             attempts: 0,
             progress: 0,
             error: None,
             finished_at: None,
-            not_before: None,
+            not_before,
             task_list: Some(keys::due_tasks(task.id)),
-            task_time: Some(next_look(None, now)),
+            task_time: Some(next_look(not_before, now)),
             ttl: None,
             version: task.version + 1,
             ..task.clone()
         };
         self.change_task(task, &retried, audit)?
-            .announce(outgoing(task.id, None, now))
+            .announce(outgoing(task.id, not_before, now))
             .commit()
             .await?;
         Ok(retried)
@@ -399,8 +427,8 @@ impl Store {
             .transaction()
             .update(Table::App, &keys::task(old.id), change)
             .on_conflict(Error::Stale);
-        Ok(match old.owner.or(audit.actor) {
-            Some(user) => transaction.audit(user, audit),
+        Ok(match audit.actor {
+            Some(actor) => transaction.audit(actor, audit),
             None => transaction,
         })
     }
@@ -428,38 +456,52 @@ impl Store {
     }
 
     /// Sends unfinished tasks to the queue again whose time to be looked at has come: at most `most`, and none any
-    /// more once `patience` is over. Ends at the first batch that the queue does not take.
+    /// more once `patience` is over. Ends at the first batch that the queue does not take. Looks at the first task of
+    /// each partition in any case, to tell its age.
     pub async fn resend_due_tasks(&self, most: usize, patience: Duration) -> Result<Swept> {
         let begun = std::time::Instant::now();
         let mut swept = Swept::default();
-        for list in keys::due_task_lists() {
+        // Another partition comes first each minute, so that none has to wait for the others for ever.
+        let minute = usize::try_from(self.clock.seconds() / 60).unwrap_or_default();
+        for list in keys::due_task_lists(minute) {
             let mut start = None;
             loop {
-                let left = most.saturating_sub(swept.sent);
-                if left == 0 || begun.elapsed() >= patience {
-                    return Ok(swept);
-                }
                 let now = self.clock.seconds();
-                let (due, next) = self.due_tasks(&list, now, left.min(100), start).await?;
+                let left = most.saturating_sub(swept.sent);
+                let (due, next) = self
+                    .due_tasks(&list, now, left.clamp(1, 100), start)
+                    .await?;
+                let ages = due.iter().map(|task| task.age(now));
+                swept.oldest = swept.oldest.max(ages.max().unwrap_or_default());
                 for batch in due.chunks(BATCH) {
-                    let ages = batch.iter().map(|task| task.age(now));
-                    swept.oldest = swept.oldest.max(ages.max().unwrap_or_default());
-                    let messages = batch
-                        .iter()
-                        .filter_map(|task| outgoing(task.id, task.not_before, now));
-                    let messages: Vec<_> = messages.collect();
-                    self.queue.send(&messages).await?;
-                    try_join_all(batch.iter().map(|task| self.note_sent(task, now))).await?;
-                    swept.sent += messages.len();
-                    self.metrics.add(Count::TasksResent, messages.len());
+                    if swept.sent < most && begun.elapsed() < patience {
+                        swept.sent += self.resend(batch, now).await?;
+                    }
                 }
                 start = next;
-                if start.is_none() {
+                if start.is_none() || swept.sent >= most || begun.elapsed() >= patience {
                     break;
                 }
             }
         }
         Ok(swept)
+    }
+
+    /// Sends a batch, and then lets the sweep leave it alone. Answers how many were sent.
+    async fn resend(&self, batch: &[DueTask], now: i64) -> Result<usize> {
+        let messages = batch
+            .iter()
+            .filter_map(|task| outgoing(task.id, task.not_before, now));
+        let messages: Vec<_> = messages
+            .map(|message| Outgoing {
+                resent: true,
+                ..message
+            })
+            .collect();
+        self.queue.send(&messages).await?;
+        try_join_all(batch.iter().map(|task| self.note_sent(task, now))).await?;
+        self.metrics.add(Count::TasksResent, messages.len());
+        Ok(messages.len())
     }
 
     /// A page of what is due in one partition of the index, and where the next one starts.
@@ -545,10 +587,10 @@ mod tests {
             assert_eq!(out.map(|out| out.delay), delay, "{not_before:?}");
             assert_eq!(next_look(not_before, 1_000), look, "{not_before:?}");
         };
-        check(None, Some(0), 1_060);
-        check(Some(900), Some(0), 1_060);
-        check(Some(1_300), Some(300), 1_360);
-        check(Some(1_900), Some(900), 1_960);
+        check(None, Some(0), 1_000 + GRACE);
+        check(Some(900), Some(0), 1_000 + GRACE);
+        check(Some(1_300), Some(300), 1_300 + GRACE);
+        check(Some(1_900), Some(900), 1_900 + GRACE);
         // One second more, and the sweep looks at it in a second.
         check(Some(1_901), None, 1_001);
         check(Some(10_000), None, 9_100);

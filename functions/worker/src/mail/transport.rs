@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aws_sdk_sesv2::config::retry::RetryConfig;
+use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::primitives::Blob;
@@ -122,6 +124,10 @@ fn unavailable(what: &'static str) -> Error {
 fn ses_client(app: &App) -> aws_sdk_sesv2::Client {
     let mut ses = aws_sdk_sesv2::config::Builder::from(&app.sdk);
     ses.set_endpoint_url(app.config.aws.ses_endpoint.clone());
+    // SES cannot tell that a mail is the same one again, so a slow answer is no reason to send it again at once.
+    ses.set_retry_config(Some(RetryConfig::disabled()));
+    let patience = TimeoutConfig::builder().operation_timeout(PATIENCE);
+    ses.set_timeout_config(Some(patience.build()));
     aws_sdk_sesv2::Client::from_conf(ses.build())
 }
 
