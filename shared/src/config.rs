@@ -80,6 +80,10 @@ pub struct Limits {
     pub per_minute: u32,
     pub registrations_per_hour: u32,
     pub logins_per_minute: u32,
+    /// Mails that a stranger can cause, per address and per mail address.
+    pub recoveries_per_hour: u32,
+    /// Tokens of a service client.
+    pub tokens_per_minute: u32,
 }
 
 /// A text that must not be printed; its `Debug` shows nothing of it.
@@ -148,6 +152,8 @@ impl Config {
                 per_minute: read.parsed_or("RATE_LIMIT_PER_MINUTE", "100"),
                 registrations_per_hour: read.parsed_or("REGISTER_LIMIT_PER_HOUR", "5"),
                 logins_per_minute: read.parsed_or("LOGIN_LIMIT_PER_MINUTE", "10"),
+                recoveries_per_hour: read.parsed_or("RECOVERY_LIMIT_PER_HOUR", "5"),
+                tokens_per_minute: read.parsed_or("TOKEN_LIMIT_PER_MINUTE", "60"),
             },
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),

@@ -36,6 +36,12 @@ pub enum Error {
     TokenInvalid(&'static str),
     #[error("The login or the password is wrong.")]
     InvalidCredentials,
+    #[error("The refresh token is not valid; log in again.")]
+    InvalidRefreshToken,
+    #[error("The current password is wrong.")]
+    WrongPassword,
+    #[error("The link has been used, has expired, or was never valid; ask for a new one.")]
+    InvalidLink,
     #[error("This account is not active.")]
     AccountInactive,
     #[error("This needs the scope {0}.")]
@@ -99,14 +105,17 @@ impl Error {
             Self::MalformedBody(_)
             | Self::BadRequest(_)
             | Self::InvalidCursor
-            | Self::SkipTooDeep(_) => StatusCode::BAD_REQUEST,
+            | Self::SkipTooDeep(_)
+            | Self::WrongPassword
+            | Self::InvalidLink => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TokenMissing | Self::TokenInvalid(_) | Self::InvalidCredentials => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::TokenMissing
+            | Self::TokenInvalid(_)
+            | Self::InvalidCredentials
+            | Self::InvalidRefreshToken => StatusCode::UNAUTHORIZED,
             Self::AccountInactive | Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
             Self::EmailTaken | Self::UsernameTaken | Self::Stale | Self::IllegalTransition(_) => {
                 StatusCode::CONFLICT
@@ -133,6 +142,9 @@ impl Error {
             Self::TokenMissing => "token_missing",
             Self::TokenInvalid(_) => "invalid_token",
             Self::InvalidCredentials => "invalid_credentials",
+            Self::InvalidRefreshToken => "invalid_refresh_token",
+            Self::WrongPassword => "wrong_password",
+            Self::InvalidLink => "invalid_token",
             Self::AccountInactive => "account_inactive",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::EmailTaken => "email_taken",
@@ -163,6 +175,9 @@ impl Error {
             | Self::TokenMissing
             | Self::TokenInvalid(_)
             | Self::InvalidCredentials
+            | Self::InvalidRefreshToken
+            | Self::WrongPassword
+            | Self::InvalidLink
             | Self::AccountInactive
             | Self::InsufficientScope(_)
             | Self::EmailTaken
@@ -177,7 +192,9 @@ impl Error {
     /// bare scheme, because every 401 must name one.
     pub fn challenge(&self) -> Option<String> {
         match self {
-            Self::TokenMissing | Self::InvalidCredentials => Some("Bearer".to_owned()),
+            Self::TokenMissing | Self::InvalidCredentials | Self::InvalidRefreshToken => {
+                Some("Bearer".to_owned())
+            }
             Self::TokenInvalid(why) => Some(format!(
                 "Bearer error=\"invalid_token\", error_description=\"The access token {why}\""
             )),

@@ -26,8 +26,10 @@ pub enum Task {
     VerificationMail { user_id: Uuid },
     /// Greet a user whose account is ready.
     WelcomeMail { user_id: Uuid },
-    /// Send a user the link to set a new password.
-    PasswordResetMail { user_id: Uuid },
+    /// The same for whoever has this address, if anybody has: the route that asks for it must not know.
+    VerificationMailAgain { email: Email },
+    /// Send whoever has this address, if anybody has, the link to set a new password.
+    PasswordResetMail { email: Email },
     /// Invite a user whose account somebody else has made.
     InvitationMail { user_id: Uuid },
     /// Tell the old address that the account has another now.

@@ -346,7 +346,10 @@ async fn an_instance_that_started_before_a_key_was_published_finds_it() {
     signer.sign_with(keys).await.unwrap();
     let user = User::new(Email::parse("ada@example.com").unwrap());
     let token = signer.signing().unwrap();
-    let token = token.sign_access(url, &user, uuid::Uuid::nil()).unwrap();
+    let now = signer.clock.seconds();
+    let token = token
+        .sign_access(url, &user, uuid::Uuid::nil(), now)
+        .unwrap();
 
     let claims = tokens::verify_access(&verifier, url, &token).await.unwrap();
     assert_eq!(claims.sub, user.id);

@@ -267,9 +267,11 @@ async fn a_worker_may_die_at_any_of_its_calls() {
             world.register(&Faults::new(Schedule::NONE)).await;
             let user_id = world.users[0].id;
             let old_email = Email::parse("old@example.com").unwrap();
+            let email = || world.users[0].email.clone();
             // The registration has caused the other two kinds.
             for task in [
-                Task::PasswordResetMail { user_id },
+                Task::PasswordResetMail { email: email() },
+                Task::VerificationMailAgain { email: email() },
                 Task::InvitationMail { user_id },
                 Task::EmailChangedMail { user_id, old_email },
             ] {
@@ -282,9 +284,10 @@ async fn a_worker_may_die_at_any_of_its_calls() {
             world.deliver(batch, &faults).await;
             world.settle(20).await;
             world.check(&format!("{fault:?} at call {number}")).await;
-            assert_eq!(world.mails.ids().len(), 5);
+            assert_eq!(world.mails.ids().len(), 6);
             if world.faults() == 0 {
-                assert_eq!(number, 18, "five claims, users and ends, three tokens");
+                let calls = "six claims, users and ends, two addresses, four tokens";
+                assert_eq!(number, 6 + 6 + 6 + 2 + 4, "{calls}");
                 break;
             }
         }

@@ -9,6 +9,8 @@ mod events;
 mod faults;
 mod house;
 mod mail;
+mod recovery;
+mod sessions;
 mod system;
 mod tasks;
 mod users;

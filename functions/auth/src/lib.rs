@@ -1,10 +1,23 @@
-//! Identity: registering, logging in, and the public keys that tokens are verified with.
+//! Identity: registering, logging in and out, sessions, passwords and the ways back to them, and the public keys that
+//! tokens are verified with.
 //!
 //! The only function that reads the vault table and knows the secret.
 
-mod jwks;
-mod login;
 mod register;
+
+mod login;
+mod logout;
+mod refresh;
+mod sessions;
+
+mod change_password;
+mod forgot_password;
+mod reset_password;
+mod verify_email;
+
+mod jwks;
+
+mod recovery;
 pub mod secret;
 mod token;
 
@@ -16,7 +29,16 @@ use utoipa_axum::routes;
 pub fn router() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .routes(routes!(register::register))
-        .routes(routes!(login::login));
+        .routes(routes!(login::login))
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(logout::logout))
+        .routes(routes!(sessions::list_sessions))
+        .routes(routes!(sessions::end_session))
+        .routes(routes!(change_password::change_password))
+        .routes(routes!(verify_email::verify_email))
+        .routes(routes!(verify_email::resend_verification))
+        .routes(routes!(forgot_password::forgot_password))
+        .routes(routes!(reset_password::reset_password));
     OpenApiRouter::new()
         .nest(&format!("{PREFIX}/auth"), api)
         .routes(routes!(jwks::get_jwks))

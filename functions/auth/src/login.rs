@@ -5,9 +5,9 @@ use serde::Deserialize;
 use shared::auth::passwords;
 use shared::error::RateLimit;
 use shared::http::{BodyOrForm, Problem, RequestInfo};
+use shared::models::audit::AuditEntry;
 use shared::models::session::Session;
 use shared::models::text::LoginName;
-use shared::models::time;
 use shared::store::accounts::Account;
 use shared::store::rates::{Rule, Window};
 use shared::{App, Error, Result};
@@ -42,31 +42,43 @@ pub(crate) async fn login(
     BodyOrForm(credentials): BodyOrForm<Credentials>,
 ) -> Result<Token> {
     let name = credentials.login_name()?;
+    by_password(&app, &info, name, &credentials.password).await
+}
+
+/// Logs somebody in by their password. Whoever has no account waits as long as whoever has.
+pub(crate) async fn by_password(
+    app: &App,
+    info: &RequestInfo,
+    name: Option<LoginName>,
+    password: &str,
+) -> Result<Token> {
     let rule = Rule {
         name: "login",
         limit: app.config.limits.logins_per_minute,
         seconds: 60,
     };
-    let attempts = rule.window(&info.limit_subject(), time::now());
+    let attempts = rule.window(&info.limit_subject(), app.clock.now());
 
-    let account = find_account(&app, name, &attempts, &info).await?;
+    let account = find_account(app, name, &attempts, info).await?;
     let hash = account
         .as_ref()
-        .map(|account| account.password_hash.clone());
-    let is_right = passwords::verify(&credentials.password, hash).await?;
-    let Some(Account { user, .. }) = account.filter(|_| is_right) else {
+        .and_then(|account| Some(account.password.as_ref()?.hash.clone()));
+    let is_right = passwords::verify(password, hash).await?;
+    let Some(account) = account.filter(|_| is_right) else {
         app.store.count_failed_login(&attempts).await?;
         return Err(Error::InvalidCredentials);
     };
-    if !user.is_active {
+    if !account.user.is_active {
         app.store.count_failed_login(&attempts).await?;
         return Err(Error::AccountInactive);
     }
-    let session = Session::begin(info.ip().to_string(), info.user_agent());
+    let ip = info.ip().to_string();
+    let session = Session::begin(app.clock.now(), ip.clone(), info.user_agent());
+    let audit = AuditEntry::new("session.began", Some(account.user.id), &ip).about(session.id);
     app.store
-        .begin_session(user.id, &session, &attempts)
+        .begin_session(&account, &session, &attempts, None, &audit)
         .await?;
-    Token::first(&app, &info, &user, &session)
+    Token::of(app, info, &account.user, session.id, 0)
 }
 
 /// What a person signs in with: `email`, or `username`, which may hold either.

@@ -6,9 +6,9 @@ use serde::Serialize;
 use shared::auth::tokens::ACCESS_LIFETIME;
 use shared::http::RequestInfo;
 use shared::models::User;
-use shared::models::session::Session;
 use shared::{App, Result};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// Tokens, as in RFC 6749, section 5.1. The wrapper sends them with `Cache-Control: no-store`.
 #[derive(Serialize, ToSchema)]
@@ -27,17 +27,19 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// The first tokens of a session.
-    pub(crate) fn first(
+    /// The tokens of a session's generation: 0 at its beginning.
+    pub(crate) fn of(
         app: &App,
         info: &RequestInfo,
         user: &User,
-        session: &Session,
+        session: Uuid,
+        generation: u32,
     ) -> Result<Self> {
         let keys = app.signing()?;
+        let url = info.public_url(&app.config);
         Ok(Self {
-            access_token: keys.sign_access(&info.public_url(&app.config), user, session.id)?,
-            refresh_token: keys.sign_refresh(user.id, session.id, 0),
+            access_token: keys.sign_access(&url, user, session, app.clock.seconds())?,
+            refresh_token: keys.sign_refresh(user.id, session, generation),
             token_type: "bearer",
             expires_in: ACCESS_LIFETIME,
             scope: user.role.scope_claim(),

@@ -124,7 +124,10 @@ async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
     match stored.task()? {
         Task::VerificationMail { user_id } => verification_mail::run(worker, id, user_id).await,
         Task::WelcomeMail { user_id } => welcome_mail::run(worker, id, user_id).await,
-        Task::PasswordResetMail { user_id } => password_reset_mail::run(worker, id, user_id).await,
+        Task::VerificationMailAgain { email } => {
+            verification_mail::run_again(worker, id, &email).await
+        }
+        Task::PasswordResetMail { email } => password_reset_mail::run(worker, id, &email).await,
         Task::InvitationMail { user_id } => invitation_mail::run(worker, id, user_id).await,
         Task::EmailChangedMail { user_id, old_email } => {
             email_changed_mail::run(worker, id, user_id, &old_email).await

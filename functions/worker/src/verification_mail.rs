@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use shared::Result;
+use shared::models::User;
 use shared::models::one_time_token::Purpose;
+use shared::models::text::Email;
 use uuid::Uuid;
 
 use crate::mail::letters::Letter;
@@ -12,6 +14,21 @@ pub(crate) async fn run(worker: &Worker, task: Uuid, user_id: Uuid) -> Result<Va
     let Some(user) = worker.app.store.user(user_id).await? else {
         return Ok(mail::not_sent("the user is gone"));
     };
+    send(worker, task, &user).await
+}
+
+/// `verification_mail_again`: the same, if anybody has this address.
+pub(crate) async fn run_again(worker: &Worker, task: Uuid, email: &Email) -> Result<Value> {
+    let Some(user) = worker.app.store.user_by_email(email).await? else {
+        return Ok(mail::not_sent("nobody has this address"));
+    };
+    if !user.is_active {
+        return Ok(mail::not_sent("the account is not active"));
+    }
+    send(worker, task, &user).await
+}
+
+async fn send(worker: &Worker, task: Uuid, user: &User) -> Result<Value> {
     if user.is_verified {
         return Ok(mail::not_sent("the address is verified already"));
     }
@@ -20,7 +37,7 @@ pub(crate) async fn run(worker: &Worker, task: Uuid, user_id: Uuid) -> Result<Va
     };
     let letter = Letter::Verification {
         name: user.greeting().to_owned(),
-        link: links::one_time(&worker.app, Purpose::VerifyEmail, &user).await?,
+        link: links::one_time(&worker.app, Purpose::VerifyEmail, user).await?,
     };
     envelope.send(&letter).await
 }

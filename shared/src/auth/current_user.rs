@@ -6,12 +6,12 @@ use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use super::tokens::{self, Claims};
+use super::tokens::{self, Claims, TokenKind};
 use crate::App;
 use crate::error::{Error, Result};
 use crate::http::RequestInfo;
 use crate::models::session::Session;
-use crate::models::{Scope, User, time};
+use crate::models::{Scope, User};
 
 /// A signed-in, active user with a live session, read in one round trip: deactivating the user or ending the
 /// session works at once, whatever the token's expiry says.
@@ -41,13 +41,15 @@ impl FromRequestParts<App> for CurrentUser {
         let public_url = info.public_url(&app.config);
         let token = bearer(parts)?;
         let claims = tokens::verify_access(app, &public_url, token).await?;
-        let (user, session) = app.store.signed_in(claims.sub, claims.sid).await?;
+        let (TokenKind::Access, Some(session)) = (claims.kind, claims.sid) else {
+            return Err(Error::TokenInvalid("is not that of a user"));
+        };
+        let (user, session) = app.store.signed_in(claims.sub, session).await?;
         let ended = || Error::TokenInvalid("belongs to a session that has ended");
-        let session = session.ok_or_else(ended)?;
-        if !session.is_live(time::now()) {
+        let (user, session) = user.zip(session).ok_or_else(ended)?;
+        if !session.is_live(app.clock.now()) || user.has_ended(&session) {
             return Err(ended());
         }
-        let user = user.ok_or_else(ended)?;
         if !user.is_active {
             return Err(Error::TokenInvalid(
                 "belongs to an account that is not active",

@@ -14,3 +14,4 @@ pub use current_user::CurrentUser;
 pub(crate) use ed25519::install as install_crypto;
 pub use keys::{Keyring, SigningKeys};
 pub use one_time::OneTimeToken;
+pub use tokens::RefreshToken;

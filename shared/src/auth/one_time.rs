@@ -25,6 +25,11 @@ impl OneTimeToken {
 
     /// What is stored: the SHA-256 of the token. It needs no salt and no slow hash, for nobody can guess 256 bits.
     pub fn hash(&self) -> String {
-        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.0.as_bytes()))
+        Self::hash_of(&self.0)
+    }
+
+    /// What would be stored of a token that somebody sends.
+    pub fn hash_of(token: &str) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()))
     }
 }

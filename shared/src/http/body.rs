@@ -5,7 +5,7 @@
 //! body is read again, field after wrong field taken out, until every one of them has been told.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,6 +36,20 @@ impl<S: Send + Sync, T: DeserializeOwned + PartialSchema> FromRequest<S> for Bod
         match media_type(&request) {
             Some(Media::Json) => Ok(Self(parse(&read(request).await?)?)),
             _ => Err(Error::UnsupportedMediaType("application/json")),
+        }
+    }
+}
+
+/// A body that may be left out, with its content type.
+impl<S: Send + Sync, T: DeserializeOwned + PartialSchema> OptionalFromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>> {
+        match request.headers().contains_key(CONTENT_TYPE) {
+            true => <Self as FromRequest<S>>::from_request(request, state)
+                .await
+                .map(Some),
+            false => Ok(None),
         }
     }
 }

@@ -95,7 +95,8 @@ impl RequestInfo {
         self.0.trace_id.as_deref()
     }
 
-    pub(crate) fn note_user(&self, user: Uuid) {
+    /// Names the user in the log line, where the caller is known by something else than a token.
+    pub fn note_user(&self, user: Uuid) {
         let _ = self.0.user.set(user);
     }
 

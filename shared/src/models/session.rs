@@ -4,10 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::time;
 use crate::ids;
 
-/// How long a session lives without being refreshed.
+/// How long a session lives without being refreshed. A refresh in its second half gives it the whole again.
 pub const LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The public part of a session, which each request reads beside its user.
@@ -15,7 +14,6 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
 pub struct Session {
     pub id: Uuid,
     pub created_at: Timestamp,
-    pub last_used_at: Timestamp,
     pub expires_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
@@ -25,12 +23,10 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn begin(ip: String, user_agent: Option<String>) -> Self {
-        let now = time::now();
+    pub fn begin(now: Timestamp, ip: String, user_agent: Option<String>) -> Self {
         Self {
             id: ids::new(),
             created_at: now,
-            last_used_at: now,
             expires_at: now + LIFETIME,
             revoked_at: None,
             ip,

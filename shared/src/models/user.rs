@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::session::Session;
 use super::text::{Email, Name, Phone, Username, Website};
 use super::{Role, time};
 use crate::ids;
@@ -33,8 +34,19 @@ pub struct User {
     pub is_verified: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// Set when sessions were ended all at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions_ended: Option<SessionsEnded>,
     /// Counts the changes; a writer names the version it has read, and loses if it is not the newest.
     pub version: u64,
+}
+
+/// Every session that had begun by then has ended, but for one perhaps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionsEnded {
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except: Option<Uuid>,
 }
 
 impl User {
@@ -57,8 +69,20 @@ impl User {
             is_verified: false,
             created_at: now,
             updated_at: now,
+            sessions_ended: None,
             version: 1,
         }
+    }
+
+    /// Whether a session has ended with all the others. One write ends them all, and each request sees it, because it
+    /// reads the user anyway.
+    pub fn has_ended(&self, session: &Session) -> bool {
+        self.has_ended_one(session.id, session.created_at)
+    }
+
+    pub fn has_ended_one(&self, session: Uuid, began_at: Timestamp) -> bool {
+        let ended = self.sessions_ended.as_ref();
+        ended.is_some_and(|ended| began_at <= ended.at && ended.except != Some(session))
     }
 
     /// Gives a user without a full name the one that first and last name make.

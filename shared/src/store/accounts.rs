@@ -4,20 +4,30 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::change::{number, stored, text};
+use super::one_time_tokens::Link;
 use super::rates::Window;
-use super::{Change, Store, Table, Transaction, from_item, keys};
+use super::{Change, SCHEMA_VERSION, Store, Table, Transaction, from_item, keys};
 use crate::config::Hidden;
 use crate::error::{Error, RateLimit, Result};
 use crate::events::Event;
 use crate::models::User;
 use crate::models::audit::AuditEntry;
-use crate::models::text::{LoginName, Username};
+use crate::models::text::{Email, LoginName, Username};
+use crate::models::user::SessionsEnded;
 
-/// A user with their password hash, as only `auth` may see it.
+/// A user with their password, as only `auth` may see it.
 #[derive(Debug)]
 pub struct Account {
     pub user: User,
-    pub password_hash: Hidden,
+    /// Who logs in elsewhere has none.
+    pub password: Option<Password>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Password {
+    pub hash: Hidden,
+    pub changed_at: jiff::Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,20 +94,115 @@ impl Store {
         Ok((user_id.map(|unique| unique.user_id), state))
     }
 
-    /// A user and their password hash. One read over both tables.
+    /// A user and their password. One read over both tables.
     pub async fn account(&self, user_id: Uuid) -> Result<Option<Account>> {
         let (profile, password) = (keys::profile(user_id), keys::password(user_id));
         let [profile, password] = self
             .batch_get([(Table::App, &profile), (Table::Vault, &password)])
             .await?;
-        let (Some(profile), Some(password)) = (profile, password) else {
+        let Some(profile) = profile else {
             return Ok(None);
         };
-        let password: StoredPassword = from_item(password)?;
+        let password: Option<StoredPassword> = password.map(from_item).transpose()?;
         Ok(Some(Account {
             user: from_item(profile)?,
-            password_hash: Hidden::new(password.hash),
+            password: password.map(|password| Password {
+                hash: Hidden::new(password.hash),
+                changed_at: password.changed_at,
+            }),
         }))
+    }
+
+    /// The user of an e-mail address. Two reads.
+    pub async fn user_by_email(&self, email: &Email) -> Result<Option<User>> {
+        let unique = self.get(Table::App, &keys::unique_email(email)).await?;
+        match unique.map(from_item::<Unique>).transpose()? {
+            Some(unique) => self.user(unique.user_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Replaces the password that was read by another, and ends every session but one at once. 409 `stale` if the
+    /// password has changed meanwhile.
+    pub async fn change_password(
+        &self,
+        account: &Account,
+        hash: &str,
+        keep: Uuid,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        let user = account.user.id;
+        let now = self.clock.now();
+        let old = account.password.as_ref().ok_or(Error::WrongPassword)?;
+        let change = Change::new()
+            .set("hash", text(hash))
+            .set("changed_at", stored(&now)?)
+            .if_equal("hash", text(old.hash.reveal()));
+        self.transaction()
+            .update(Table::Vault, &keys::password(user), change)
+            .on_conflict(Error::Stale)
+            .end_sessions(user, now, Some(keep))
+            .audit(user, audit)
+            .commit()
+            .await
+    }
+
+    /// Sets a password by a link, which is used up by it, and ends every session. The link has proved the address it
+    /// went to.
+    pub async fn reset_password(
+        &self,
+        link: &Link,
+        account: &Account,
+        hash: &str,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        let user = &account.user;
+        let now = self.clock.now();
+        let change = Change::new()
+            .set("hash", text(hash))
+            .set("changed_at", stored(&now)?)
+            .set("v", number(SCHEMA_VERSION.into()));
+        let mut proved = user.clone();
+        proved.sessions_ended = Some(SessionsEnded {
+            at: now,
+            except: None,
+        });
+        if !user.is_verified {
+            proved.is_verified = true;
+            proved.updated_at = now;
+            proved.version += 1;
+        }
+        let proved = Change::between(user, &proved)?.if_equal(
+            "version",
+            number(i64::try_from(user.version).unwrap_or(i64::MAX)),
+        );
+        self.transaction()
+            .take(Table::Vault, &link.key())
+            .on_conflict(Error::InvalidLink)
+            .update(Table::Vault, &keys::password(user.id), change)
+            .update(Table::App, &keys::profile(user.id), proved)
+            .on_conflict(Error::Stale)
+            .audit(user.id, audit)
+            .commit()
+            .await
+    }
+
+    /// Marks the address as verified that a link went to, and uses the link up. The link is void if the user has
+    /// another address by now.
+    pub async fn verify_email(&self, link: &Link, audit: &AuditEntry) -> Result<()> {
+        let change = Change::new()
+            .set("is_verified", AttributeValue::Bool(true))
+            .set("updated_at", stored(&self.clock.now())?)
+            .add("version", 1)
+            .if_equal("email", text(link.email.as_str()));
+        self.transaction()
+            .take(Table::Vault, &link.key())
+            .on_conflict(Error::InvalidLink)
+            .update(Table::App, &keys::profile(link.user_id), change)
+            .on_conflict(Error::InvalidLink)
+            .audit(link.user_id, audit)
+            .commit()
+            .await
     }
 
     /// Changes a profile from `old`, as it was read, to `new`; frees and takes unique names with it.

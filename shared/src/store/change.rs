@@ -38,7 +38,7 @@ pub(super) enum Updated {
 }
 
 impl Store {
-    /// One conditional update.
+    /// One conditional update in the table `app`.
     pub(super) async fn update(
         &self,
         key: &Key,
@@ -46,8 +46,21 @@ impl Store {
         returns: ReturnValue,
         doing: &'static str,
     ) -> Result<Updated> {
+        self.update_in(Table::App, key, change, returns, doing)
+            .await
+    }
+
+    /// One conditional update.
+    pub(super) async fn update_in(
+        &self,
+        table: Table,
+        key: &Key,
+        change: Change,
+        returns: ReturnValue,
+        doing: &'static str,
+    ) -> Result<Updated> {
         let expressions = change.expressions();
-        let request = self.client.update_item().table_name(self.name(Table::App)?);
+        let request = self.client.update_item().table_name(self.name(table)?);
         let request = request
             .set_key(Some(key.attributes()))
             .update_expression(expressions.update)
@@ -128,6 +141,18 @@ impl Change {
         ))
     }
 
+    /// Requires the number `name` to be there and above `limit`.
+    pub fn if_above(mut self, name: &str, limit: i64) -> Self {
+        let (name, value) = (self.name(name), self.value(number(limit)));
+        self.require(format!("{name} > {value}"))
+    }
+
+    /// Requires an attribute to be there.
+    pub fn if_exists(mut self, name: &str) -> Self {
+        let name = self.name(name);
+        self.require(format!("attribute_exists({name})"))
+    }
+
     /// Requires the number `name` to be `limit` or less, or absent.
     pub fn if_at_most(self, name: &str, limit: i64) -> Self {
         self.if_below(name, limit.saturating_add(1))
@@ -177,6 +202,10 @@ impl Change {
             values: Some(self.values).filter(|values| !values.is_empty()),
         }
     }
+}
+
+pub(super) fn stored(value: &impl Serialize) -> Result<AttributeValue> {
+    serde_dynamo::to_attribute_value(value).context("write an attribute")
 }
 
 pub(super) fn text(text: &str) -> AttributeValue {

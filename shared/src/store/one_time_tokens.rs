@@ -4,12 +4,30 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Store, Table, failed, keys, to_item};
+use super::keys::{self, Key};
+use super::{Store, Table, failed, from_item, to_item};
 use crate::auth::OneTimeToken;
 use crate::error::Result;
 use crate::models::User;
 use crate::models::one_time_token::Purpose;
 use crate::models::text::Email;
+
+/// What a link that has come back is for.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub user_id: Uuid,
+    /// The address that it went to.
+    pub email: Email,
+    pub issued_at: Timestamp,
+    purpose: Purpose,
+    hash: String,
+}
+
+impl Link {
+    pub(super) fn key(&self) -> Key {
+        keys::one_time_token(self.purpose, &self.hash)
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct StoredToken {
@@ -44,5 +62,32 @@ impl Store {
         let put = request.send().await;
         put.map_err(failed("issue a one-time token"))?;
         Ok(token)
+    }
+
+    /// The link that a token belongs to, if it is for one of these purposes and has not expired. One read, which uses
+    /// nothing up.
+    pub async fn link<const N: usize>(
+        &self,
+        purposes: [Purpose; N],
+        token: &str,
+    ) -> Result<Option<Link>> {
+        let hash = OneTimeToken::hash_of(token);
+        let wanted = purposes.map(|purpose| keys::one_time_token(purpose, &hash));
+        let found = self.batch_get(wanted.each_ref().map(|key| (Table::Vault, key)));
+        let found = purposes.into_iter().zip(found.await?);
+        let found = found
+            .filter_map(|(purpose, item)| Some((purpose, item?)))
+            .next();
+        let Some((purpose, item)) = found else {
+            return Ok(None);
+        };
+        let stored: StoredToken = from_item(item)?;
+        Ok((stored.ttl > self.clock.seconds()).then_some(Link {
+            user_id: stored.user_id,
+            email: stored.email,
+            issued_at: stored.issued_at,
+            purpose,
+            hash,
+        }))
     }
 }

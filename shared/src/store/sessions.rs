@@ -1,19 +1,41 @@
 //! Sessions and their refresh families.
+//!
+//! A session has a public part in `app`, which each request reads, and a secret one in the vault: the family of its
+//! refresh tokens, of which one generation after the other is the newest.
 
+use aws_sdk_dynamodb::types::ReturnValue;
+use futures_util::future::try_join;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::accounts::Account;
+use super::change::{Updated, number, stored, text};
+use super::keys::Key;
 use super::rates::Window;
-use super::{Store, Table, keys};
+use super::{Change, Store, Table, Transaction, failed, from_item, keys};
+use crate::auth::RefreshToken;
+use crate::config::Hidden;
 use crate::error::{Error, Result};
-use crate::models::session::Session;
+use crate::models::User;
+use crate::models::audit::AuditEntry;
+use crate::models::session::{LIFETIME, Session};
+use crate::models::user::SessionsEnded;
+
+/// How long the refresh token before the newest may come again: its answer was lost, or another tab had it too.
+const GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// The most sessions that a list shows.
+const MOST_LISTED: i32 = 100;
 
 /// The secret side of a session: which generation of its refresh token is the newest.
 #[derive(Debug, Serialize, Deserialize)]
 struct Family {
+    session: Uuid,
     generation: u32,
-    rotated_at: jiff::Timestamp,
-    /// When DynamoDB may drop it, in seconds since the epoch.
+    created_at: Timestamp,
+    rotated_at: Timestamp,
+    /// When it ends and DynamoDB may drop it, in seconds since the epoch.
     ttl: i64,
 }
 
@@ -23,6 +45,28 @@ struct StoredSession<'a> {
     #[serde(flatten)]
     session: &'a Session,
     ttl: i64,
+}
+
+/// What came of a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// This generation is the newest now.
+    Rotated {
+        generation: u32,
+        began_at: Timestamp,
+        ends_at: i64,
+    },
+    /// It was used before: somebody has a copy of it.
+    Reused,
+    /// Its session has ended.
+    Ended,
+}
+
+/// A session that lives, and when it was refreshed last.
+#[derive(Debug)]
+pub struct LiveSession {
+    pub session: Session,
+    pub last_used_at: Timestamp,
 }
 
 impl Store {
@@ -36,30 +80,207 @@ impl Store {
             .await
     }
 
-    /// Begins a session and counts the login that led to it, in one transaction over both tables.
-    /// A window that has filled up meanwhile refuses both.
+    /// Begins a session with a password and counts the login that led to it, in one transaction over both tables.
+    /// A window that has filled up meanwhile refuses it, and so does a password that was changed meanwhile. A
+    /// `better_hash` replaces the password's.
     pub async fn begin_session(
         &self,
-        user: Uuid,
+        account: &Account,
         session: &Session,
         attempts: &Window,
+        better_hash: Option<&Hidden>,
+        audit: &AuditEntry,
     ) -> Result<()> {
+        let user = account.user.id;
+        let password = keys::password(user);
+        let old = account.password.as_ref().ok_or(Error::InvalidCredentials)?;
+        let same = Change::new().if_equal("hash", text(old.hash.reveal()));
+        let transaction = self
+            .transaction()
+            .update(Table::App, attempts.key(), attempts.count())
+            .on_conflict(Error::RateLimited(attempts.state(u32::MAX)));
+        let transaction = match better_hash {
+            Some(hash) => {
+                let better = same.set("hash", text(hash.reveal()));
+                transaction.update(Table::Vault, &password, better)
+            }
+            None => transaction.check(Table::Vault, &password, same),
+        };
+        transaction
+            .on_conflict(Error::InvalidCredentials)
+            .session(user, session)
+            .audit(user, audit)
+            .commit()
+            .await
+    }
+
+    /// Begins a session that another proof than a password has led to.
+    pub async fn begin_session_of(
+        &self,
+        user: &User,
+        session: &Session,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        self.transaction()
+            .session(user.id, session)
+            .audit(user.id, audit)
+            .commit()
+            .await
+    }
+
+    /// Exchanges a refresh token for the next generation. One conditional update.
+    ///
+    /// The generation before the newest gives the same child again for ten seconds; any older one is [`Rotation::Reused`].
+    pub async fn rotate(&self, token: &RefreshToken) -> Result<Rotation> {
+        let now = self.clock.now();
+        let change = Change::new()
+            .set("rotated_at", stored(&now)?)
+            .add("generation", 1)
+            .if_equal("generation", number(token.generation.into()))
+            .if_above("ttl", now.as_second());
+        let key = keys::family(token.user, token.session);
+        let rotated = self.update_in(
+            Table::Vault,
+            &key,
+            change,
+            ReturnValue::AllNew,
+            "rotate a refresh token",
+        );
+        let family: Family = match rotated.await? {
+            Updated::Done(item) => from_item(item)?,
+            Updated::Refused(None) => return Ok(Rotation::Ended),
+            Updated::Refused(Some(item)) => {
+                let family: Family = from_item(item)?;
+                if family.ttl <= now.as_second() {
+                    return Ok(Rotation::Ended);
+                }
+                let is_parent = family.generation == token.generation.wrapping_add(1);
+                if !is_parent || now.duration_since(family.rotated_at) > GRACE {
+                    return Ok(Rotation::Reused);
+                }
+                family
+            }
+        };
+        Ok(Rotation::Rotated {
+            generation: family.generation,
+            began_at: family.created_at,
+            ends_at: family.ttl,
+        })
+    }
+
+    /// Gives a session that was refreshed its whole lifetime again.
+    pub async fn extend_session(&self, user: Uuid, session: Uuid) -> Result<()> {
+        let ends_at = self.clock.now() + LIFETIME;
+        let change = || Change::new().set("ttl", number(ends_at.as_second()));
+        let public = change()
+            .set("expires_at", stored(&ends_at)?)
+            .if_exists("id");
+        let secret = change().if_exists("generation");
+        self.transaction()
+            .update(Table::App, &keys::session(user, session), public)
+            .on_conflict(Error::InvalidRefreshToken)
+            .update(Table::Vault, &keys::family(user, session), secret)
+            .on_conflict(Error::InvalidRefreshToken)
+            .commit()
+            .await
+    }
+
+    /// Ends one session at once: its access tokens by its public part, its refresh tokens with their family.
+    pub async fn end_session(&self, user: Uuid, session: Uuid, audit: &AuditEntry) -> Result<()> {
+        let revoked = Change::new()
+            .set("revoked_at", stored(&self.clock.now())?)
+            .if_exists("id");
+        self.transaction()
+            .update(Table::App, &keys::session(user, session), revoked)
+            .on_conflict(Error::NotFound("session of this id"))
+            .delete(Table::Vault, &keys::family(user, session))
+            .audit(user, audit)
+            .commit()
+            .await
+    }
+
+    /// Ends every session of a user at once, but for one perhaps.
+    pub async fn end_sessions(
+        &self,
+        user: Uuid,
+        except: Option<Uuid>,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        self.transaction()
+            .end_sessions(user, self.clock.now(), except)
+            .audit(user, audit)
+            .commit()
+            .await
+    }
+
+    /// The live sessions of a user, the newest first, out of the hundred that began last.
+    pub async fn sessions_of(&self, user: &User) -> Result<Vec<LiveSession>> {
+        let public = self.newest(Table::App, keys::session(user.id, Uuid::nil()));
+        let secret = self.newest(Table::Vault, keys::family(user.id, Uuid::nil()));
+        let (public, secret) = try_join(public, secret).await?;
+        let families: Vec<Family> = secret.into_iter().map(from_item).collect::<Result<_>>()?;
+        let mut live = Vec::new();
+        for item in public {
+            let session: Session = from_item(item)?;
+            let family = families.iter().find(|family| family.session == session.id);
+            if let Some(family) = family
+                && session.is_live(self.clock.now())
+                && !user.has_ended(&session)
+            {
+                live.push(LiveSession {
+                    last_used_at: family.rotated_at,
+                    session,
+                });
+            }
+        }
+        Ok(live)
+    }
+
+    /// The newest items of a partition whose sort keys begin like the one of `like`, whose id is nil.
+    async fn newest(&self, table: Table, like: Key) -> Result<Vec<super::Item>> {
+        let prefix = like.sk.trim_end_matches(&Uuid::nil().to_string());
+        let request = self.client.query().table_name(self.name(table)?);
+        let request = request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(&like.pk))
+            .expression_attribute_values(":prefix", text(prefix))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(MOST_LISTED);
+        let output = request.send().await.map_err(failed("list sessions"))?;
+        Ok(output.items.unwrap_or_default())
+    }
+}
+
+impl Transaction<'_> {
+    /// Writes both parts of a new session.
+    fn session(self, user: Uuid, session: &Session) -> Self {
         let ttl = session.expires_at.as_second();
         let family = Family {
+            session: session.id,
             generation: 0,
+            created_at: session.created_at,
             rotated_at: session.created_at,
             ttl,
         };
-        self.transaction()
-            .update(Table::App, attempts.key(), attempts.count())
-            .on_conflict(Error::RateLimited(attempts.state(u32::MAX)))
-            .create(
-                Table::App,
-                &keys::session(user, session.id),
-                &StoredSession { session, ttl },
-            )
-            .create(Table::Vault, &keys::family(user, session.id), &family)
-            .commit()
-            .await
+        self.create(
+            Table::App,
+            &keys::session(user, session.id),
+            &StoredSession { session, ttl },
+        )
+        .create(Table::Vault, &keys::family(user, session.id), &family)
+    }
+
+    /// Ends every session of a user that has begun by `at`, but for one perhaps. One write, however many there are.
+    pub(super) fn end_sessions(self, user: Uuid, at: Timestamp, except: Option<Uuid>) -> Self {
+        let ended = SessionsEnded { at, except };
+        match stored(&ended) {
+            Ok(ended) => {
+                let change = Change::new().set("sessions_ended", ended).if_exists("id");
+                self.update(Table::App, &keys::profile(user), change)
+                    .on_conflict(Error::NotFound("user"))
+            }
+            Err(error) => self.broken(error),
+        }
     }
 }

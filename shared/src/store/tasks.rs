@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::change::{Change, Updated, number, text};
+use super::change::{Change, Updated, number, stored, text};
 use super::listing::{Listing, Sort};
 use super::{Item, Store, Table, Transaction, failed, from_item, keys};
 use crate::error::{Context, Error, Result};
@@ -259,7 +259,7 @@ impl Store {
     pub async fn claim_task(&self, id: Uuid) -> Result<Claim> {
         let now = self.clock.seconds();
         let lease = ids::new();
-        let running = serde_dynamo::to_attribute_value(self.clock.now()).context("write a time")?;
+        let running = stored(&self.clock.now())?;
         let change = Change::new()
             .set("status", status(Status::Running))
             .set("lease", text(&lease.to_string()))
@@ -298,7 +298,7 @@ impl Store {
     /// the task, and what it says counts.
     pub async fn end_task(&self, claimed: &StoredTask, ending: &Ending) -> Result<bool> {
         let now = self.clock.seconds();
-        let at = serde_dynamo::to_attribute_value(self.clock.now()).context("write a time")?;
+        let at = stored(&self.clock.now())?;
         let mut change = of_claim(claimed)?
             .add("version", 1)
             .remove("lease")
@@ -569,10 +569,6 @@ fn of_claim(claimed: &StoredTask) -> Result<Change> {
 
 fn status(status: Status) -> AttributeValue {
     text(status.as_str())
-}
-
-fn stored(value: &impl Serialize) -> Result<AttributeValue> {
-    serde_dynamo::to_attribute_value(value).context("write an attribute")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! line where it happens. Tasks are written in the same transaction and announced to the queue after it.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::Serialize;
 
 use super::change::Change;
@@ -64,6 +64,33 @@ impl<'a> Transaction<'a> {
                 .set_expression_attribute_values(expressions.values);
             let update = update.build().context("build an update")?;
             Ok(TransactWriteItem::builder().update(update).build())
+        })
+    }
+
+    /// Requires something of an item that is not written.
+    pub fn check(self, table: Table, key: &Key, condition: Change) -> Self {
+        self.write(|store| {
+            let expressions = condition.expressions();
+            let check = ConditionCheck::builder()
+                .table_name(store.name(table)?)
+                .set_key(Some(key.attributes()))
+                .set_condition_expression(expressions.condition)
+                .set_expression_attribute_names(expressions.names)
+                .set_expression_attribute_values(expressions.values);
+            let check = check.build().context("build a check")?;
+            Ok(TransactWriteItem::builder().condition_check(check).build())
+        })
+    }
+
+    /// Deletes an item that must exist still.
+    pub fn take(self, table: Table, key: &Key) -> Self {
+        self.write(|store| {
+            let delete = Delete::builder()
+                .table_name(store.name(table)?)
+                .set_key(Some(key.attributes()))
+                .condition_expression("attribute_exists(pk)");
+            let delete = delete.build().context("build a delete")?;
+            Ok(TransactWriteItem::builder().delete(delete).build())
         })
     }
 
