@@ -65,11 +65,8 @@ impl App {
 
     /// Lets this instance sign tokens, and publishes the key that others verify them with.
     pub async fn sign_with(&self, keys: SigningKeys) -> Result<()> {
-        let public = keys.public_keys();
-        if self.store.published_keys().await? != public {
-            self.store.publish_keys(&public).await?;
-        }
-        self.keyring.learn(&public);
+        let published = self.store.publish_key(keys.public_key()).await?;
+        self.keyring.learn(&published);
         // Only the first keys of an instance's life count.
         let _ = self.signing.set(keys);
         Ok(())

@@ -70,8 +70,27 @@ pub struct Aws {
 pub enum SecretSource {
     /// Secrets Manager, by ARN.
     Arn(String),
-    /// The environment; refused outside local use.
-    Plain(Hidden),
+    /// The environment, with the secret that it has replaced; refused outside local use.
+    Plain {
+        secret: Hidden,
+        before: Option<Hidden>,
+    },
+}
+
+/// What is wrong with a secret, if something is: it must have 32 random characters at least.
+pub fn weakness(secret: &str) -> Option<&'static str> {
+    const WELL_KNOWN: [&str; 7] = [
+        "change", "secret", "password", "example", "default", "insecure", "123456",
+    ];
+    let letters: std::collections::BTreeSet<char> = secret.chars().collect();
+    let lower = secret.to_lowercase();
+    if secret.len() < 32 {
+        Some("is shorter than 32 characters")
+    } else if letters.len() < 12 || WELL_KNOWN.iter().any(|word| lower.contains(word)) {
+        Some("is one that others could guess; let CloudFormation make one")
+    } else {
+        None
+    }
 }
 
 /// How often a caller may do something.
@@ -251,7 +270,10 @@ impl Reader<'_> {
             self.problems
                 .push("AUTH_SECRET is shorter than 32 characters".to_owned());
         }
-        Some(SecretSource::Plain(Hidden::new(plain)))
+        Some(SecretSource::Plain {
+            secret: Hidden::new(plain),
+            before: self.optional("AUTH_SECRET_BEFORE").map(Hidden::new),
+        })
     }
 
     /// The value may hold a password, so a problem does not repeat it.
@@ -383,6 +405,19 @@ mod tests {
             "MAIL_FROM is \"nobody\", which is not 'Name <address>'",
         ];
         assert_eq!(error.0, expected);
+    }
+
+    #[test]
+    fn a_secret_that_others_could_guess_is_weak() {
+        assert_eq!(weakness("q8ZrT2mWxK0vYb7LhN4cJd9SgPfAeU3i"), None);
+        for weak in [
+            "q8ZrT2mWxK0vYb7LhN4cJd9SgPfAeU3",
+            "change-me-q8ZrT2mWxK0vYb7LhN4cJd9S",
+            "the secret of the tests, known to all",
+            "abcabcabcabcabcabcabcabcabcabcabcabc",
+        ] {
+            assert!(weakness(weak).is_some(), "{weak}");
+        }
     }
 
     #[test]

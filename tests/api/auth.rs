@@ -378,3 +378,66 @@ async fn made_up_key_ids_do_not_make_us_read_for_each() {
     }
     assert!((1..=2).contains(&trips), "{trips}");
 }
+
+#[tokio::test]
+async fn a_rotated_secret_logs_nobody_out() {
+    let before = Stage::new().await;
+    let ada = before.user().await;
+    let credentials = json!({"email": ada.email, "password": PASSWORD});
+    let old = before
+        .anon()
+        .post(LOGIN, credentials.clone())
+        .await
+        .expect(200);
+    let after = before
+        .rotated("a new secret, which nobody has seen before")
+        .await;
+
+    let new = after.anon().post(LOGIN, credentials).await.expect(200);
+    // Each instance takes the tokens of both, also the one that started before.
+    for stage in [&before, &after] {
+        for token in [&old, &new] {
+            let token = format!("Bearer {}", token.text("access_token"));
+            let ada = stage.anon().with_header("authorization", &token);
+            ada.get("/api/v1/users/me").await.expect(200);
+        }
+    }
+    let refresh = json!({"refresh_token": old.text("refresh_token")});
+    after
+        .anon()
+        .post("/api/v1/auth/refresh", refresh)
+        .await
+        .expect(200);
+    let keys = after
+        .anon()
+        .get("/.well-known/jwks.json")
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 2);
+
+    // A day later the old key is gone; whoever starts then does not take it.
+    after.later(25 * 3_600).await;
+    let published = after.app.store.published_keys().await.unwrap();
+    assert_eq!(published.keys.len(), 1);
+}
+
+#[tokio::test]
+async fn a_bcrypt_hash_of_an_imported_database_is_replaced_at_login() {
+    let stage = Stage::new().await;
+    let ada = stage.user().await;
+    // `Correct-horse-7` by bcrypt, cost 4.
+    let imported = bcrypt::hash(PASSWORD, 4).unwrap();
+    stage
+        .set_password_hash(ada.id.parse().unwrap(), &imported)
+        .await;
+    let wrong = json!({"email": ada.email, "password": "Wrong-horse-7"});
+    stage.anon().post(LOGIN, wrong).await.expect(401);
+    let right = json!({"email": ada.email, "password": PASSWORD});
+    let answer = stage.anon().post(LOGIN, right.clone()).await.expect(200);
+    answer.expect_round_trips(3);
+    let items = stage.all_items().await;
+    assert!(!items.iter().any(|item| item.contains(&imported)));
+    assert!(items.iter().any(|item| item.contains("$argon2id$")));
+    stage.anon().post(LOGIN, right).await.expect(200);
+}

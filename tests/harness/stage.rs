@@ -108,7 +108,11 @@ impl Stage {
 
     /// Another instance on the same tables, which has just started and knows no key.
     pub fn instance(&self) -> App {
-        App::new(self.app.config.clone()).unwrap()
+        App::with_sdk(
+            self.app.config.clone(),
+            self.app.sdk.clone(),
+            self.app.clock.clone(),
+        )
     }
 
     /// Somebody who is not signed in, from an address of their own.
@@ -289,6 +293,37 @@ impl Stage {
             .expression_attribute_names("#name", name)
             .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
         update.send().await.unwrap();
+    }
+
+    /// Replaces a user's password hash, as an import does.
+    pub async fn set_password_hash(&self, user: Uuid, hash: &str) {
+        let key = keys::password(user);
+        let vault = self.app.config.vault_table.clone().unwrap();
+        let dynamodb = local::aws::dynamodb_client(AWS.dynamodb_url());
+        let update = dynamodb.update_item().table_name(vault);
+        let update = update
+            .key("pk", AttributeValue::S(key.pk))
+            .key("sk", AttributeValue::S(key.sk))
+            .update_expression("SET #hash = :hash")
+            .expression_attribute_names("#hash", "hash")
+            .expression_attribute_values(":hash", AttributeValue::S(hash.to_owned()));
+        update.send().await.unwrap();
+    }
+
+    /// The functions as they are once the secret was rotated, on the same tables.
+    pub async fn rotated(&self, secret: &str) -> Self {
+        let app = self.instance();
+        let keys = SigningKeys::derive(secret).unwrap().after(SECRET).unwrap();
+        app.sign_with(keys).await.expect("the key can be published");
+        Self {
+            variables: self.variables.clone(),
+            gateway: Gateway::new(bundle(&app)),
+            worker: Worker::new(app.clone()).expect("the worker starts"),
+            sqs: self.sqs.clone(),
+            hidden: Mutex::default(),
+            dead_letters: self.dead_letters.clone(),
+            app,
+        }
     }
 
     /// The tasks that were written, in the order of their ids.

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use serde::Deserialize;
 use shared::auth::passwords;
+use shared::config::Hidden;
 use shared::error::RateLimit;
 use shared::http::{BodyOrForm, Problem, RequestInfo};
 use shared::models::audit::AuditEntry;
@@ -63,7 +64,7 @@ pub(crate) async fn by_password(
     let hash = account
         .as_ref()
         .and_then(|account| Some(account.password.as_ref()?.hash.clone()));
-    let is_right = passwords::verify(password, hash).await?;
+    let is_right = passwords::verify(password, hash.clone()).await?;
     let Some(account) = account.filter(|_| is_right) else {
         app.store.count_failed_login(&attempts).await?;
         return Err(Error::InvalidCredentials);
@@ -75,8 +76,12 @@ pub(crate) async fn by_password(
     let ip = info.ip().to_string();
     let session = Session::begin(app.clock.now(), ip.clone(), info.user_agent());
     let audit = AuditEntry::new("session.began", Some(account.user.id), &ip).about(session.id);
+    let better_hash = match hash.is_some_and(|hash| passwords::is_outdated(&hash)) {
+        true => Some(Hidden::new(passwords::hash(password).await?)),
+        false => None,
+    };
     app.store
-        .begin_session(&account, &session, &attempts, None, &audit)
+        .begin_session(&account, &session, &attempts, better_hash.as_ref(), &audit)
         .await?;
     Token::of(app, info, &account.user, session.id, 0)
 }

@@ -1,28 +1,56 @@
 //! The one secret, of which all keys are derived.
 
+use aws_sdk_secretsmanager::Client;
+use futures_util::future::try_join;
 use shared::auth::SigningKeys;
-use shared::config::{Hidden, SecretSource};
-use shared::{App, Context, Result};
+use shared::config::{Hidden, SecretSource, weakness};
+use shared::{App, Context, Error, Result};
 
-/// Fetches the secret, derives the keys, and publishes the public one.
+/// Fetches the secret and the one before, derives the keys, and publishes the public one.
 pub async fn unlock(app: &App) -> Result<()> {
     app.config
         .vault_table
         .as_ref()
         .context("VAULT_TABLE is not set")?;
     let source = app.config.secret.as_ref();
-    let secret = match source.context("neither AUTH_SECRET_ARN nor AUTH_SECRET is set")? {
-        SecretSource::Plain(secret) => secret.clone(),
+    let (secret, before) = match source.context("neither AUTH_SECRET_ARN nor AUTH_SECRET is set")? {
+        SecretSource::Plain { secret, before } => (secret.clone(), before.clone()),
         SecretSource::Arn(arn) => from_secrets_manager(app, arn).await?,
     };
-    app.sign_with(SigningKeys::derive(secret.reveal())?).await
+    let mut keys = SigningKeys::derive(secret.reveal())?;
+    if let Some(before) = before {
+        keys = keys.after(before.reveal())?;
+    }
+    app.sign_with(keys).await
 }
 
-async fn from_secrets_manager(app: &App, arn: &str) -> Result<Hidden> {
+/// The secret, and the one that it has replaced, if Secrets Manager still has it.
+async fn from_secrets_manager(app: &App, arn: &str) -> Result<(Hidden, Option<Hidden>)> {
     let mut config = aws_sdk_secretsmanager::config::Builder::from(&app.sdk);
     config.set_endpoint_url(app.config.aws.secrets_manager_endpoint.clone());
-    let client = aws_sdk_secretsmanager::Client::from_conf(config.build());
-    let answer = client.get_secret_value().secret_id(arn).send().await;
-    let secret = answer.context("read the secret")?.secret_string;
-    secret.map(Hidden::new).context("the secret is not a text")
+    let client = Client::from_conf(config.build());
+    let (secret, before) = try_join(
+        version(&client, arn, "AWSCURRENT"),
+        version(&client, arn, "AWSPREVIOUS"),
+    )
+    .await?;
+    let secret = secret.context("the secret has no current version")?;
+    match weakness(secret.reveal()) {
+        None => Ok((secret, before)),
+        Some(why) => Err(Error::Internal(anyhow::anyhow!("the secret {why}"))),
+    }
+}
+
+async fn version(client: &Client, arn: &str, stage: &str) -> Result<Option<Hidden>> {
+    let request = client.get_secret_value().secret_id(arn);
+    match request.version_stage(stage).send().await {
+        Ok(answer) => {
+            let secret = answer.secret_string.map(Hidden::new);
+            secret.context("the secret is not a text").map(Some)
+        }
+        Err(error) => match error.into_service_error() {
+            error if error.is_resource_not_found_exception() => Ok(None),
+            error => Err(error).context("read the secret"),
+        },
+    }
 }

@@ -24,6 +24,8 @@ pub struct SigningKeys {
     pub(super) key_id: String,
     pub(super) signing: EncodingKey,
     pub(super) refresh: hmac::Key,
+    /// That of the secret before, whose refresh tokens go on.
+    pub(super) refresh_before: Option<hmac::Key>,
     public: Jwk,
 }
 
@@ -37,21 +39,28 @@ impl SigningKeys {
         let key_id = thumbprint(&public);
         Ok(Self {
             signing: EncodingKey::from_ed_der(&seed),
-            refresh: hmac::Key::new(
-                hmac::HMAC_SHA256,
-                &expand(secret, b"sheaf refresh-token v1")?,
-            ),
+            refresh: refresh_key(secret)?,
+            refresh_before: None,
             public: jwk(&key_id, public),
             key_id,
         })
     }
 
-    /// The public half, as `/.well-known/jwks.json` shows it (RFC 7517, RFC 8037).
-    pub fn public_keys(&self) -> JwkSet {
-        JwkSet {
-            keys: vec![self.public.clone()],
-        }
+    /// Takes refresh tokens of the secret before too, so that a rotation logs nobody out.
+    pub fn after(mut self, secret_before: &str) -> Result<Self> {
+        self.refresh_before = Some(refresh_key(secret_before)?);
+        Ok(self)
     }
+
+    /// The public half, as `/.well-known/jwks.json` shows it (RFC 7517, RFC 8037).
+    pub fn public_key(&self) -> &Jwk {
+        &self.public
+    }
+}
+
+fn refresh_key(secret: &str) -> Result<hmac::Key> {
+    let key = expand(secret, b"sheaf refresh-token v1")?;
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &key))
 }
 
 fn expand(secret: &str, purpose: &[u8]) -> Result<[u8; 32]> {
@@ -97,7 +106,10 @@ pub struct Keyring(RwLock<Known>);
 
 #[derive(Default)]
 struct Known {
+    published: JwkSet,
     keys: Vec<(String, Arc<DecodingKey>)>,
+    /// When the keys were read.
+    read: Option<Instant>,
     /// When an unknown key was last looked for.
     searched: Option<Instant>,
     /// Tokens whose signature was found right by these keys.
@@ -106,6 +118,9 @@ struct Known {
 
 /// Most tokens that an instance remembers; about a kilobyte each.
 const MOST_VERIFIED: usize = 500;
+
+/// After so long the keys are read again, so that one that was retired is not taken for ever.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 /// Tokens with made-up key ids must not make us read the table for each of them.
 const SEARCH_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -120,6 +135,9 @@ impl Keyring {
         store: &Store,
         key_id: &str,
     ) -> Result<Option<Arc<DecodingKey>>> {
+        if self.is_stale() {
+            self.fetch(store).await?;
+        }
         if let Some(key) = self.known(key_id) {
             return Ok(Some(key));
         }
@@ -149,7 +167,22 @@ impl Keyring {
         let keys = set.keys.iter().filter_map(usable).collect();
         let known = &mut *self.write();
         known.keys = keys;
+        known.published = set.clone();
+        known.read = Some(Instant::now());
         known.verified.clear();
+    }
+
+    /// The published keys, for whoever asks. Read again if that was long ago.
+    pub async fn published(&self, store: &Store) -> Result<JwkSet> {
+        if self.is_stale() {
+            self.fetch(store).await?;
+        }
+        Ok(self.read().published.clone())
+    }
+
+    fn is_stale(&self) -> bool {
+        let read = self.read().read;
+        read.is_some_and(|at| at.elapsed() >= READ_AGAIN_AFTER)
     }
 
     /// The claims of a token whose signature was checked before: a client sends the same one for a quarter of
@@ -202,7 +235,7 @@ mod tests {
         let derive = |secret| SigningKeys::derive(secret).unwrap();
         let (a, again) = (derive("one secret"), derive("one secret"));
         assert_eq!(a.key_id, again.key_id);
-        assert_eq!(a.public_keys(), again.public_keys());
+        assert_eq!(a.public_key(), again.public_key());
         assert_ne!(a.key_id, derive("another secret").key_id);
     }
 }

@@ -1,4 +1,5 @@
-//! Password hashes: argon2id with 19 MiB, two passes, one lane (OWASP's first choice), as PHC strings.
+//! Password hashes: argon2id with 19 MiB, two passes, one lane (OWASP's first choice), as PHC strings. bcrypt hashes of an
+//! imported database verify too, and are replaced at the next login.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -44,6 +45,9 @@ pub async fn verify(password: &str, hash: Option<Hidden>) -> Result<bool> {
     in_turn(move || {
         let known = hash.is_some();
         let hash = hash.as_ref().map_or(NOBODY, Hidden::reveal);
+        if hash.starts_with("$2") {
+            return bcrypt::verify(password.reveal(), hash).unwrap_or(false);
+        }
         let Ok(hash) = PasswordHash::new(hash) else {
             return false;
         };
@@ -51,6 +55,11 @@ pub async fn verify(password: &str, hash: Option<Hidden>) -> Result<bool> {
         known && same.is_ok()
     })
     .await
+}
+
+/// Whether a hash is not of the kind that is made today.
+pub fn is_outdated(hash: &Hidden) -> bool {
+    !hash.reveal().starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
 }
 
 /// Runs a hash off the runtime's thread, a few at a time.
@@ -76,6 +85,22 @@ mod tests {
         assert!(!verify("correct-horse-7", hash).await.unwrap());
         assert!(!verify("Correct-horse-7", None).await.unwrap());
         assert!(!verify("x", Some(Hidden::new("nonsense"))).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn bcrypt_hashes_verify_and_are_outdated() {
+        let hash = Hidden::new(bcrypt::hash("Correct-horse-7", 4).unwrap());
+        assert!(is_outdated(&hash));
+        // Other libraries mark the same hash otherwise.
+        for mark in ["$2a$", "$2b$", "$2y$"] {
+            let hash = Some(Hidden::new(hash.reveal().replacen("$2b$", mark, 1)));
+            assert!(verify("Correct-horse-7", hash.clone()).await.unwrap());
+            assert!(!verify("Wrong-horse-7", hash).await.unwrap());
+        }
+        let spoilt = Some(Hidden::new("$2b$nonsense"));
+        assert!(!verify("Correct-horse-7", spoilt).await.unwrap());
+        let today = Hidden::new(super::hash("Correct-horse-7").await.unwrap());
+        assert!(!is_outdated(&today));
     }
 
     #[tokio::test]
