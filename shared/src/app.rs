@@ -10,6 +10,7 @@ use crate::auth::{Keyring, SigningKeys, tokens};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Context, Result};
+use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -25,6 +26,7 @@ pub struct Inner {
     pub clock: Clock,
     pub metrics: Metrics,
     pub keyring: Keyring,
+    pub leases: Leases,
     /// What access tokens are checked against.
     pub validation: Validation,
     signing: OnceLock<SigningKeys>,
@@ -50,6 +52,7 @@ impl App {
             clock,
             metrics,
             keyring: Keyring::default(),
+            leases: Leases::default(),
             signing: OnceLock::new(),
         }))
     }

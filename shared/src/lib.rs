@@ -14,6 +14,7 @@ pub mod events;
 pub mod http;
 pub mod ids;
 pub mod lambda;
+pub mod leases;
 pub mod metrics;
 pub mod models;
 pub mod store;

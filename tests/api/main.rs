@@ -8,6 +8,7 @@ mod bad_input;
 mod events;
 mod faults;
 mod house;
+mod limits;
 mod mail;
 mod recovery;
 mod sessions;

@@ -57,9 +57,9 @@ async fn a_refresh_token_is_exchanged_once_after_another() {
     let mut token = client.refresh.clone();
     for _ in 0..3 {
         stage.later(3_600).await;
-        // The rotation, and at the same time the user.
+        // The limit's lease; the rotation, and at the same time the user.
         let answer = refresh(&stage.anon(), &token).await.expect(200);
-        let answer = answer.expect_round_trips(2);
+        let answer = answer.expect_round_trips(1 + 2);
         assert_eq!(answer.header("cache-control"), "no-store");
         assert_eq!(answer.json()["expires_in"], 900);
         assert_ne!(answer.text("refresh_token"), token);

@@ -1,8 +1,11 @@
 //! `POST /auth/login`
 
+use std::time::Duration;
+
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::Deserialize;
-use shared::auth::passwords;
+use shared::auth::{OneTimeToken, passwords};
 use shared::config::Hidden;
 use shared::error::RateLimit;
 use shared::http::{BodyOrForm, Problem, RequestInfo};
@@ -18,7 +21,8 @@ use crate::token::Token;
 
 /// Log in
 ///
-/// With e-mail or user name and password, as JSON or as a form (`username`, `password`). Limited per address.
+/// With e-mail or user name and password, as JSON or as a form (`username`, `password`). Limited per address; after five
+/// failures with one name the answers for it come later and later, up to two seconds.
 ///
 /// Three round trips: the limit is read with the login name, before any password is hashed, and counted in
 /// the same write as the outcome. Requests that were let in together cannot pass the limit that way: whoever
@@ -58,19 +62,21 @@ pub(crate) async fn by_password(
         limit: app.config.limits.logins_per_minute,
         seconds: 60,
     };
-    let attempts = rule.window(&info.limit_subject(), app.clock.now());
+    let now = app.clock.now();
+    let attempts = rule.window(&info.limit_subject(), now);
+    let failures = failures(name.as_ref(), now);
 
-    let account = find_account(app, name, &attempts, info).await?;
+    let account = find_account(app, name, &attempts, &failures, info).await?;
     let hash = account
         .as_ref()
         .and_then(|account| Some(account.password.as_ref()?.hash.clone()));
     let is_right = passwords::verify(password, hash.clone()).await?;
     let Some(account) = account.filter(|_| is_right) else {
-        app.store.count_failed_login(&attempts).await?;
+        app.store.count_failed_login(&attempts, &failures).await?;
         return Err(Error::InvalidCredentials);
     };
     if !account.user.is_active {
-        app.store.count_failed_login(&attempts).await?;
+        app.store.count_failed_login(&attempts, &failures).await?;
         return Err(Error::AccountInactive);
     }
     let ip = info.ip().to_string();
@@ -112,15 +118,38 @@ impl Credentials {
     }
 }
 
+/// The logins with this name that have failed lately. The name may be nobody's, so it is kept as a hash.
+fn failures(name: Option<&LoginName>, now: Timestamp) -> Window {
+    let rule = Rule {
+        name: "failed",
+        limit: u32::MAX,
+        seconds: 900,
+    };
+    let name = name.map(LoginName::folded).unwrap_or_default();
+    rule.window(&OneTimeToken::hash_of(&name), now)
+}
+
+/// How long an answer is held back after so many failures: guessing becomes slow, whatever addresses it comes from, and
+/// who knows the password gets in all the same.
+fn delay(failures: u32) -> Duration {
+    match failures.checked_sub(5) {
+        None => Duration::ZERO,
+        Some(more) => Duration::from_millis(250 << more.min(3)),
+    }
+}
+
 /// The account of that name, if there is one. Takes two round trips either way, so that their number does not
 /// tell who has an account.
 async fn find_account(
     app: &App,
     name: Option<LoginName>,
     attempts: &Window,
+    failures: &Window,
     info: &RequestInfo,
 ) -> Result<Option<Account>> {
-    let (user_id, state) = app.store.find_login(name.as_ref(), attempts).await?;
+    let found = app.store.find_login(name.as_ref(), attempts, failures);
+    let found = found.await?;
+    let state = found.attempts;
     if state.remaining == 0 {
         return Err(Error::RateLimited(state));
     }
@@ -128,6 +157,18 @@ async fn find_account(
         remaining: state.remaining - 1,
         ..state
     });
+    tokio::time::sleep(delay(found.failures)).await;
     let nobody = uuid::Uuid::nil();
-    app.store.account(user_id.unwrap_or(nobody)).await
+    app.store.account(found.user_id.unwrap_or(nobody)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guessing_becomes_slow_after_five_failures() {
+        let seconds = [0, 4, 5, 6, 7, 8, 9, 1_000].map(|failures| delay(failures).as_secs_f64());
+        assert_eq!(seconds, [0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 2.0, 2.0]);
+    }
 }

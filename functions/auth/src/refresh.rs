@@ -27,6 +27,7 @@ use crate::token::Token;
         (status = 200, description = "New tokens", body = Token),
         (status = 401, description = "`invalid_refresh_token`", body = Problem),
         (status = 422, description = "Every field that is not valid", body = Problem),
+        (status = 429, description = "Too many requests of this user", body = Problem),
     )
 )]
 pub(crate) async fn refresh(
@@ -50,6 +51,7 @@ pub(crate) async fn rotate(app: &App, info: &RequestInfo, token: &str) -> Result
         return Err(refused);
     };
     let RefreshToken { user, session, .. } = token;
+    info.note_limit(app.permit(&user.to_string()).await?);
     let (rotation, user) = try_join(app.store.rotate(&token), app.store.user(user)).await?;
     let (generation, began_at, ends_at) = match rotation {
         Rotation::Rotated {

@@ -14,7 +14,7 @@ use crate::models::session::Session;
 use crate::models::{Scope, User};
 
 /// A signed-in, active user with a live session, read in one round trip: deactivating the user or ending the
-/// session works at once, whatever the token's expiry says.
+/// session works at once, whatever the token's expiry says. Counts against the general rate limit of the user.
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
     pub user: User,
@@ -44,6 +44,7 @@ impl FromRequestParts<App> for CurrentUser {
         let (TokenKind::Access, Some(session)) = (claims.kind, claims.sid) else {
             return Err(Error::TokenInvalid("is not that of a user"));
         };
+        info.note_limit(app.permit(&claims.sub.to_string()).await?);
         let (user, session) = app.store.signed_in(claims.sub, session).await?;
         let ended = || Error::TokenInvalid("belongs to a session that has ended");
         let (user, session) = user.zip(session).ok_or_else(ended)?;

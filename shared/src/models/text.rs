@@ -148,6 +148,14 @@ pub enum LoginName {
 }
 
 impl LoginName {
+    /// The form that is the same for all ways to write it.
+    pub fn folded(&self) -> String {
+        match self {
+            Self::Email(email) => email.to_string(),
+            Self::Username(username) => username.folded(),
+        }
+    }
+
     /// An e-mail address if it has an `@`, else a user name. `None` for what can be neither.
     pub fn parse(text: &str) -> Option<Self> {
         match text.contains('@') {

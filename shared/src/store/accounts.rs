@@ -24,6 +24,14 @@ pub struct Account {
     pub password: Option<Password>,
 }
 
+/// What is known of a login before its password is looked at.
+#[derive(Debug)]
+pub struct Found {
+    pub user_id: Option<Uuid>,
+    pub attempts: RateLimit,
+    pub failures: u32,
+}
+
 #[derive(Clone, Debug)]
 pub struct Password {
     pub hash: Hidden,
@@ -78,20 +86,28 @@ impl Store {
             .await
     }
 
-    /// The id of the user with this login name, and how full the `attempts` window is. One read, also
-    /// where nobody can have that name.
+    /// Who has this login name, how full the `attempts` window is, and how many logins with this name have failed
+    /// lately. One read, also where nobody can have that name.
     pub async fn find_login(
         &self,
         name: Option<&LoginName>,
         attempts: &Window,
-    ) -> Result<(Option<Uuid>, RateLimit)> {
+        failures: &Window,
+    ) -> Result<Found> {
         let key = name.map_or_else(keys::nobody, LoginName::key);
-        let [unique, counted] = self
-            .batch_get([(Table::App, &key), (Table::App, attempts.key())])
+        let [unique, counted, failed] = self
+            .batch_get([
+                (Table::App, &key),
+                (Table::App, attempts.key()),
+                (Table::App, failures.key()),
+            ])
             .await?;
         let user_id = unique.map(from_item::<Unique>).transpose()?;
-        let state = attempts.state(Window::used(counted.as_ref()));
-        Ok((user_id.map(|unique| unique.user_id), state))
+        Ok(Found {
+            user_id: user_id.map(|unique| unique.user_id),
+            attempts: attempts.state(Window::used(counted.as_ref())),
+            failures: Window::used(failed.as_ref()),
+        })
     }
 
     /// A user and their password. One read over both tables.

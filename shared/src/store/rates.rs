@@ -62,25 +62,44 @@ impl Window {
 
     /// Counts one request, unless the window is full.
     pub(super) fn count(&self) -> Change {
+        self.count_many(1)
+    }
+
+    /// Counts so many, unless the window has not that much room.
+    fn count_many(&self, number: u32) -> Change {
         let ttl = AttributeValue::N((self.ends_at + 3_600).to_string());
+        let room = i64::from(self.rule.limit) - i64::from(number);
         Change::new()
-            .add("used", 1)
+            .add("used", number.into())
             .set("ttl", ttl)
-            .if_below("used", i64::from(self.rule.limit))
+            .if_at_most("used", room)
     }
 }
 
 impl Store {
     /// Counts one request in `window`, or refuses it with [`Error::RateLimited`]. One write.
     pub async fn take(&self, window: &Window) -> Result<RateLimit> {
+        let remaining = self.lease(window, 1).await?;
+        Ok(RateLimit {
+            remaining,
+            ..window.state(0)
+        })
+    }
+
+    /// Counts so many requests at once, or refuses them. Answers how many more there may be. One write.
+    pub async fn lease(&self, window: &Window, number: u32) -> Result<u32> {
+        // Without a limit, the condition could hold for an item that is not there.
+        if number > window.rule.limit {
+            return Err(Error::RateLimited(window.state(u32::MAX)));
+        }
         let counted = self.update(
             &window.key,
-            window.count(),
+            window.count_many(number),
             ReturnValue::UpdatedNew,
-            "count a request",
+            "count requests",
         );
         match counted.await? {
-            Updated::Done(item) => Ok(window.state(Window::used(Some(&item)))),
+            Updated::Done(item) => Ok(window.state(Window::used(Some(&item))).remaining),
             Updated::Refused(_) => Err(Error::RateLimited(window.state(u32::MAX))),
         }
     }

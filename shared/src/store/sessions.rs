@@ -70,12 +70,13 @@ pub struct LiveSession {
 }
 
 impl Store {
-    /// Counts a login that failed. A transaction like the one of a login that succeeds, so that a full window
-    /// refuses both in the same time.
-    pub async fn count_failed_login(&self, attempts: &Window) -> Result<()> {
+    /// Counts a login that failed, for the address it came from and for the name it was for. A transaction like the one
+    /// of a login that succeeds, so that a full window refuses both in the same time.
+    pub async fn count_failed_login(&self, attempts: &Window, failures: &Window) -> Result<()> {
         self.transaction()
             .update(Table::App, attempts.key(), attempts.count())
             .on_conflict(Error::RateLimited(attempts.state(u32::MAX)))
+            .update(Table::App, failures.key(), failures.count())
             .commit()
             .await
     }
