@@ -14,4 +14,5 @@ mod recovery;
 mod sessions;
 mod system;
 mod tasks;
+mod tokens;
 mod users;

@@ -57,6 +57,12 @@ impl<'a> Actor<'a> {
         self
     }
 
+    /// A header that this actor sends.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(known, _)| known == name);
+        header.map(|(_, value)| value.as_str())
+    }
+
     /// The same actor, from another address.
     pub fn from_ip(mut self, ip: &str) -> Self {
         self.ip = ip.to_owned();

@@ -21,8 +21,8 @@ use crate::oauth_token::OauthForm;
 /// services. Whatever is not good, or not ours, is `{"active": false}` and nothing more. The client needs the scope
 /// `tokens:introspect`.
 #[utoipa::path(
-    post, path = "/introspect", tag = "auth", security(("client" = ["tokens:introspect"])),
-    request_body(content = TokenToInspect, content_type = "application/x-www-form-urlencoded"),
+    post, path = "/introspect", tag = "auth", security(("client" = [])),
+    request_body(content = SentToken, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What is known of the token", body = Introspection),
         (status = 400, description = "`invalid_request`", body = OauthProblem),
@@ -41,6 +41,7 @@ pub(crate) async fn introspect(
     if !client.may(needed) {
         return Err(OauthError::InsufficientScope(needed.as_str()));
     }
+    info.note_limit(app.permit(&client.id.to_string()).await?);
     let token = form.required("token")?;
     let found = match app.signing()?.read_refresh(token) {
         Some(token) => inspect_refresh(&app, &token).await?,
@@ -49,13 +50,13 @@ pub(crate) async fn introspect(
     Ok(Json(found.unwrap_or_default()))
 }
 
-/// What a client sends to ask about a token, or to revoke it.
+/// The form of introspection and of revocation.
 #[derive(ToSchema)]
 #[expect(
     dead_code,
     reason = "it only describes; the form is read by its rules, not by its fields"
 )]
-pub(crate) struct TokenToInspect {
+pub(crate) struct SentToken {
     token: String,
     /// Ignored: a token tells by itself what it is.
     #[schema(example = "access_token")]
@@ -67,9 +68,120 @@ pub(crate) struct TokenToInspect {
     client_secret: Option<String>,
 }
 
-/// What a token says. Without `active`, none of the rest.
+/// What a token says (RFC 7662, section 2.2).
 #[derive(Default, Serialize, ToSchema)]
-#[serde_with_absent]
 pub(crate) struct Introspection {
     active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "items:read orders:write")]
+    scope: Option<String>,
+    /// Whose token it is, if it is a service's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<Uuid>,
+    /// Whose it is, if it is a user's: their user name, or else their e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ada")]
+    username: Option<String>,
+    /// `bearer`, or `refresh_token` for what is no access token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "bearer")]
+    token_type: Option<&'static str>,
+    /// When it ends, in seconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "https://api.example.com")]
+    iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "https://api.example.com")]
+    aud: Option<String>,
+    /// The id of the user, or of the service client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<Uuid>,
+}
+
+impl Introspection {
+    fn of_access(claims: &Claims, scope: String) -> Self {
+        Self {
+            active: true,
+            scope: Some(scope),
+            token_type: Some("bearer"),
+            exp: Some(claims.exp),
+            iat: Some(claims.iat),
+            iss: Some(claims.iss.clone()),
+            aud: Some(claims.aud.clone()),
+            sub: Some(claims.sub),
+            jti: Some(claims.jti),
+            ..Self::default()
+        }
+    }
+}
+
+async fn inspect_access(
+    app: &App,
+    info: &RequestInfo,
+    token: &str,
+) -> Result<Option<Introspection>> {
+    let url = info.public_url(&app.config);
+    let claims = match tokens::verify_access(app, &url, token).await {
+        Ok(claims) => claims,
+        Err(Error::TokenInvalid(_)) => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    match (claims.kind, claims.sid) {
+        (TokenKind::Access, Some(session)) => {
+            let (user, session) = app.store.signed_in(claims.sub, session).await?;
+            let live = user.zip(session).filter(|found| is_live(app, found));
+            Ok(live.map(|(user, _)| Introspection {
+                username: Some(name(&user)),
+                ..Introspection::of_access(&claims, scope_of(&claims, &user))
+            }))
+        }
+        (TokenKind::Access, None) => Ok(None),
+        (TokenKind::Service, _) => {
+            let client = app.store.service_client(claims.sub).await?;
+            let live = client.filter(|client| client.is_active);
+            Ok(live.map(|client| Introspection {
+                client_id: Some(client.id),
+                ..Introspection::of_access(&claims, claims.scope.clone())
+            }))
+        }
+    }
+}
+
+/// Tells no scope: a service that takes every active token for an access token finds nothing that this one allows.
+async fn inspect_refresh(app: &App, token: &RefreshToken) -> Result<Option<Introspection>> {
+    let found = app.store.inspect_refresh(token).await?;
+    let live = found.filter(|found| is_live(app, found));
+    Ok(live.map(|(user, session)| Introspection {
+        active: true,
+        username: Some(name(&user)),
+        token_type: Some("refresh_token"),
+        exp: Some(session.expires_at.as_second()),
+        sub: Some(user.id),
+        ..Introspection::default()
+    }))
+}
+
+/// The same that a request with an access token has to pass.
+fn is_live(app: &App, (user, session): &(User, Session)) -> bool {
+    user.is_active && session.is_live(app.clock.now()) && !user.has_ended(session)
+}
+
+/// What the token was issued with, without what the user's role has lost since.
+fn scope_of(claims: &Claims, user: &User) -> String {
+    let scopes = user.role.scopes().iter().map(|scope| scope.as_str());
+    let issued = |scope: &&str| claims.scope.split(' ').any(|issued| issued == *scope);
+    scopes.filter(issued).collect::<Vec<_>>().join(" ")
+}
+
+fn name(user: &User) -> String {
+    match &user.username {
+        Some(username) => username.to_string(),
+        None => user.email.to_string(),
+    }
 }

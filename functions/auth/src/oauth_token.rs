@@ -27,8 +27,8 @@ use crate::{login, refresh};
 /// Token
 ///
 /// RFC 6749, as a form. `client_credentials` gives a service client a token of its own, with the scope that it asks for
-/// or all that it may have, and no refresh token. `refresh_token` gives a user new tokens. `password` is there only
-/// where the configuration allows it. Limited per client, without one per address.
+/// or all that it may have, and no refresh token; it is limited per client. `refresh_token` gives a user new tokens, as
+/// `/auth/refresh` does. `password` logs a user in, as `/auth/login` does, where the configuration allows it.
 #[utoipa::path(
     post, path = "/token", tag = "auth", security(("client" = []), ()),
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
@@ -47,13 +47,12 @@ pub(crate) async fn issue_token(
     let issued = match form.required("grant_type")? {
         "client_credentials" => {
             let client = form.authenticate(&app, &info).await?;
-            count(&app, &info, &client.id.to_string()).await?;
+            limit_tokens(&app, &info, &client).await?;
             Issued::Service(ServiceToken::of(&app, &info, &client, form.get("scope"))?)
         }
         "refresh_token" => {
             form.refuse_service(&app, &info).await?;
             let token = form.required("refresh_token")?;
-            count(&app, &info, &info.limit_subject()).await?;
             let rotated = refresh::rotate(&app, &info, token).await;
             Issued::User(rotated.map_err(refused_grant)?)
         }
@@ -61,7 +60,6 @@ pub(crate) async fn issue_token(
             form.refuse_service(&app, &info).await?;
             let name = LoginName::parse(form.required("username")?);
             let password = form.required("password")?;
-            count(&app, &info, &info.limit_subject()).await?;
             let began = login::by_password(&app, &info, name, password).await;
             Issued::User(began.map_err(refused_grant)?)
         }
@@ -147,14 +145,18 @@ fn refused_grant(error: Error) -> OauthError {
     }
 }
 
-/// Counts a token. Comes after the client was authenticated: nobody can use up the limit of another.
-async fn count(app: &App, info: &RequestInfo, subject: &str) -> Result<(), OauthError> {
+/// Comes after the client was authenticated: nobody can use up the limit of another.
+async fn limit_tokens(
+    app: &App,
+    info: &RequestInfo,
+    client: &ServiceClient,
+) -> Result<(), OauthError> {
     let rule = Rule {
         name: "token",
         limit: app.config.limits.tokens_per_minute,
         seconds: 60,
     };
-    let window = rule.window(subject, app.clock.now());
+    let window = rule.window(&client.id.to_string(), app.clock.now());
     info.note_limit(app.store.take(&window).await?);
     Ok(())
 }

@@ -208,6 +208,10 @@ async fn verify_signature(app: &App, token: &str) -> Result<Claims> {
     if header.alg != Algorithm::EdDSA {
         return Err(Error::TokenInvalid("is not signed with EdDSA"));
     }
+    // Nobody here understands an extension that must be understood (RFC 7515, section 4.1.11).
+    if header.crit.is_some() {
+        return Err(Error::TokenInvalid("has a critical header"));
+    }
     if header.typ.as_deref() != Some("at+jwt") {
         return Err(Error::TokenInvalid("is not an access token"));
     }
