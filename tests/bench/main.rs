@@ -10,6 +10,7 @@
 )]
 
 mod throughput;
+mod timing;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -41,6 +42,7 @@ async fn main() {
         }
     }
     throughput::measure(&folder.join("worker")).await;
+    timing::measure().await;
 }
 
 async fn measure(stage: &Stage, function: &str, binary: &Path, event: &Value) {

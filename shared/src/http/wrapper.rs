@@ -96,8 +96,14 @@ fn finish(mut response: Response, info: &RequestInfo) -> Response {
         );
     }
     let headers = std::mem::take(response.headers_mut());
-    problem::respond(&error, info, headers)
+    let mut response = problem::respond(&error, info, headers);
+    response.extensions_mut().insert(Code(error.code()));
+    response
 }
+
+/// The word of a problem, for the log line: why somebody was not let in, say.
+#[derive(Clone, Copy)]
+struct Code(&'static str);
 
 fn is_problem(response: &Response) -> bool {
     let kind = response.headers().get(CONTENT_TYPE);
@@ -148,8 +154,8 @@ fn decorate(headers: &mut HeaderMap, info: &RequestInfo, spent: Duration) {
     }
 }
 
-/// One line a request: 290 bytes at most for an IPv4 address, 30 more for IPv6. Nothing of the body or of a header
-/// that may hold a secret is in it.
+/// One line a request: 290 bytes at most for an IPv4 address if it succeeds, 30 more for IPv6. Nothing of the body or of
+/// a header that may hold a secret is in it.
 fn log(
     method: &Method,
     route: &str,
@@ -163,6 +169,7 @@ fn log(
         method = method.as_str(),
         route,
         status,
+        code = response.extensions().get::<Code>().map(|code| code.0),
         duration_ms = (spent.as_secs_f64() * 100_000.0).round() / 100.0,
         ip = %info.ip(),
         user = info.user().map(tracing::field::display),
