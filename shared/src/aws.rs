@@ -13,8 +13,9 @@ use aws_sdk_dynamodb::config::{
     BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
     timeout::TimeoutConfig,
 };
-use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_types::SdkConfig;
 
 use crate::config::Aws;
@@ -47,15 +48,26 @@ pub fn sdk_config(aws: &Aws) -> anyhow::Result<SdkConfig> {
 
 static AMAZON_ROOTS: &[u8] = include_bytes!("amazon_roots.pem");
 
+/// What requests to a service that is not AWS's go through.
+pub fn connector(aws: &Aws) -> anyhow::Result<SharedHttpConnector> {
+    let connector = Connector::builder()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls(aws)?);
+    Ok(SharedHttpConnector::new(connector.build()))
+}
+
 fn http_client(aws: &Aws) -> anyhow::Result<SharedHttpClient> {
+    Ok(Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls(aws)?)
+        .build_https())
+}
+
+fn tls(aws: &Aws) -> anyhow::Result<TlsContext> {
     let roots = match &aws.ca_bundle {
         Some(path) => std::fs::read(path).with_context(|| format!("read AWS_CA_BUNDLE {path}"))?,
         None => AMAZON_ROOTS.to_vec(),
     };
     let trust = TrustStore::empty().with_pem_certificate(roots);
-    let context = TlsContext::builder().with_trust_store(trust).build()?;
-    Ok(Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(context)
-        .build_https())
+    Ok(TlsContext::builder().with_trust_store(trust).build()?)
 }

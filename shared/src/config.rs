@@ -26,6 +26,8 @@ pub struct Config {
     pub task_queue_url: String,
     pub secret: Option<SecretSource>,
     pub limits: Limits,
+    /// Whether `/auth/token` takes passwords, which RFC 9700 advises against: for the documentation pages.
+    pub allow_password_grant: bool,
     /// Without it no mail is sent, and its task says so.
     pub mail_url: Option<MailUrl>,
     /// The sender, as `Name <address>`.
@@ -174,6 +176,7 @@ impl Config {
                 recoveries_per_hour: read.parsed_or("RECOVERY_LIMIT_PER_HOUR", "5"),
                 tokens_per_minute: read.parsed_or("TOKEN_LIMIT_PER_MINUTE", "60"),
             },
+            allow_password_grant: read.parsed_or("ALLOW_PASSWORD_GRANT", "false"),
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,
@@ -320,6 +323,11 @@ trait Fallback: Sized {
 impl Fallback for u32 {
     const EXPECTED: &'static str = "a whole number";
     const FALLBACK: Self = 0;
+}
+
+impl Fallback for bool {
+    const EXPECTED: &'static str = "true or false";
+    const FALLBACK: Self = false;
 }
 
 impl Fallback for tracing::level_filters::LevelFilter {

@@ -52,6 +52,8 @@ pub enum Error {
     UsernameTaken,
     #[error("The resource has changed meanwhile; read it again.")]
     Stale,
+    #[error("There can be no more {0}.")]
+    LimitReached(&'static str),
     #[error("{0}")]
     IllegalTransition(&'static str),
     #[error("The resource is not the one that If-Match names.")]
@@ -117,9 +119,11 @@ impl Error {
             | Self::InvalidCredentials
             | Self::InvalidRefreshToken => StatusCode::UNAUTHORIZED,
             Self::AccountInactive | Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
-            Self::EmailTaken | Self::UsernameTaken | Self::Stale | Self::IllegalTransition(_) => {
-                StatusCode::CONFLICT
-            }
+            Self::EmailTaken
+            | Self::UsernameTaken
+            | Self::Stale
+            | Self::IllegalTransition(_)
+            | Self::LimitReached(_) => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -150,6 +154,7 @@ impl Error {
             Self::EmailTaken => "email_taken",
             Self::UsernameTaken => "username_taken",
             Self::Stale => "stale",
+            Self::LimitReached(_) => "limit_reached",
             Self::IllegalTransition(_) => "illegal_transition",
             Self::PreconditionFailed => "precondition_failed",
             Self::RateLimited(_) => "rate_limited",
@@ -182,6 +187,7 @@ impl Error {
             | Self::InsufficientScope(_)
             | Self::EmailTaken
             | Self::UsernameTaken
+            | Self::LimitReached(_)
             | Self::IllegalTransition(_)
             | Self::PreconditionFailed
             | Self::Refused(_) => false,

@@ -17,6 +17,7 @@ pub mod lambda;
 pub mod leases;
 pub mod metrics;
 pub mod models;
+pub mod service_client;
 pub mod store;
 pub mod tasks;
 pub mod wire;

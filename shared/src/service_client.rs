@@ -194,8 +194,8 @@ impl Kept {
     }
 }
 
-/// How many seconds before its end a token is renewed: a fifth of its life and at least a minute, so that whoever gets it
-/// has time to use it. One that lives for less than two minutes is used for half of its life.
+/// How many seconds before its end a token is renewed: a fifth of its life and at least a minute, so that whoever gets
+/// it has time to use it. One that lives for less than two minutes is used for half of its life.
 fn earliness(life: i64) -> i64 {
     let wanted = (life / 5).max(60);
     wanted.min(life / 2)

@@ -241,6 +241,7 @@ fn every_key_is_made_in_one_file() {
         "\"DUE#",
         "\"TASKS#",
         "\"TOKEN#",
+        "\"CLIENT",
         "\"FAILED",
         "\"JWKS",
         "\"PROFILE",

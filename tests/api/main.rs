@@ -10,6 +10,7 @@ mod faults;
 mod house;
 mod limits;
 mod mail;
+mod oauth;
 mod recovery;
 mod sessions;
 mod system;

@@ -80,6 +80,7 @@ impl Stage {
             ("REGISTER_LIMIT_PER_HOUR", "1000"),
             ("LOGIN_LIMIT_PER_MINUTE", "1000"),
             ("RECOVERY_LIMIT_PER_HOUR", "1000"),
+            ("TOKEN_LIMIT_PER_MINUTE", "1000"),
         ];
         let variables = defaults.iter().chain(variables);
         let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

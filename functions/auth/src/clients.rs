@@ -98,8 +98,8 @@ pub(crate) async fn delete_client(
 
 /// Rotate a client's secret
 ///
-/// Gives it a new one. The secret before goes on beside it until the next rotation, so that there is time to hand out the
-/// new one; any older one is void at once. Needs the scope `admin:all`.
+/// Gives it a new one. The secret before goes on beside it until the next rotation, so that there is time to hand out
+/// the new one; any older one is void at once. Needs the scope `admin:all`.
 #[utoipa::path(
     post, path = "/clients/{id}/rotate", tag = "auth", security(("bearer" = ["admin:all"])), params(("id" = Uuid, Path)),
     responses(

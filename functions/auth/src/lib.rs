@@ -15,8 +15,15 @@ mod forgot_password;
 mod reset_password;
 mod verify_email;
 
-mod jwks;
+mod clients;
+mod introspect;
+mod oauth_token;
+mod revoke;
 
+mod jwks;
+mod metadata;
+
+mod oauth_error;
 mod recovery;
 pub mod secret;
 mod token;
@@ -38,8 +45,15 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(verify_email::verify_email))
         .routes(routes!(verify_email::resend_verification))
         .routes(routes!(forgot_password::forgot_password))
-        .routes(routes!(reset_password::reset_password));
+        .routes(routes!(reset_password::reset_password))
+        .routes(routes!(oauth_token::issue_token))
+        .routes(routes!(introspect::introspect))
+        .routes(routes!(revoke::revoke))
+        .routes(routes!(clients::create_client, clients::list_clients))
+        .routes(routes!(clients::delete_client))
+        .routes(routes!(clients::rotate_client));
     OpenApiRouter::new()
         .nest(&format!("{PREFIX}/auth"), api)
         .routes(routes!(jwks::get_jwks))
+        .routes(routes!(metadata::get_server_metadata))
 }

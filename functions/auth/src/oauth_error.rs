@@ -110,8 +110,9 @@ impl From<Error> for OauthError {
 
 impl IntoResponse for OauthError {
     fn into_response(self) -> Response {
+        let code = self.code();
         let body = Json(OauthProblem {
-            error: self.code(),
+            error: code,
             error_description: self.description(),
         });
         let caching = [(CACHE_CONTROL, "no-store")];
@@ -125,7 +126,7 @@ impl IntoResponse for OauthError {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
         let extensions = response.extensions_mut();
-        extensions.insert(OwnBody);
+        extensions.insert(OwnBody(code));
         if let Self::House(error) = self {
             // The wrapper tells its cause to the log.
             extensions.insert(Arc::new(error));

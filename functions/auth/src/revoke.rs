@@ -15,8 +15,8 @@ use crate::oauth_token::OauthForm;
 
 /// Revoke
 ///
-/// RFC 7009: ends the session of a user's access or refresh token, and with it all its tokens. A token that is not good,
-/// or not ours, is answered with 200 as well: it is what was wanted. The token of a service ends by itself.
+/// RFC 7009: ends the session of a user's access or refresh token, and with it all its tokens. A token that is not
+/// good, or not ours, is answered with 200 as well: it is what was wanted. The token of a service ends by itself.
 #[utoipa::path(
     post, path = "/revoke", tag = "auth", security(("client" = [])),
     request_body(content = SentToken, content_type = "application/x-www-form-urlencoded"),

@@ -26,6 +26,7 @@ pub(crate) async fn get_openapi(State(app): State<App>, info: RequestInfo) -> Re
 /// The routes of all functions.
 pub fn document() -> OpenApi {
     let bearer = SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).build());
+    let client = SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Basic).build());
     let empty = OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -36,6 +37,7 @@ pub fn document() -> OpenApi {
         .components(Some(
             ComponentsBuilder::new()
                 .security_scheme("bearer", bearer)
+                .security_scheme("client", client)
                 .build(),
         ))
         .build();

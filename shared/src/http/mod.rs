@@ -15,4 +15,4 @@ pub use info::RequestInfo;
 pub use page::{PageOf, Paging};
 pub use patch::Patch;
 pub use problem::Problem;
-pub use wrapper::{PREFIX, wrap};
+pub use wrapper::{OwnBody, PREFIX, wrap};

@@ -79,12 +79,20 @@ async fn survive(request: Request, next: Next) -> Response {
 
 /// Gives an error its body, and tells the log what the client must not see.
 fn finish(mut response: Response, info: &RequestInfo) -> Response {
-    let error = match response.extensions_mut().remove::<Arc<Error>>() {
+    let extensions = response.extensions_mut();
+    let own = extensions.remove::<OwnBody>();
+    let error = extensions.remove::<Arc<Error>>();
+    if let Some(OwnBody(code)) = own {
+        extensions.insert(Code(code));
+    }
+    let error = match error {
         Some(error) => error,
         // An extractor of axum's own has refused, as for a path that is no UUID. Its text is not ours to show.
-        None if response.status().is_client_error() && !is_problem(&response) => Arc::new(
-            Error::BadRequest("The request cannot be understood.".to_owned()),
-        ),
+        None if own.is_none() && response.status().is_client_error() && !is_problem(&response) => {
+            Arc::new(Error::BadRequest(
+                "The request cannot be understood.".to_owned(),
+            ))
+        }
         None => return response,
     };
     if let Error::Internal(cause) | Error::Unavailable(cause) | Error::Refused(cause) = &*error {
@@ -95,11 +103,21 @@ fn finish(mut response: Response, info: &RequestInfo) -> Response {
             "request failed"
         );
     }
+    if own.is_some() {
+        if let Error::RateLimited(limit) = &*error {
+            info.note_limit(*limit);
+        }
+        return response;
+    }
     let headers = std::mem::take(response.headers_mut());
     let mut response = problem::respond(&error, info, headers);
     response.extensions_mut().insert(Code(error.code()));
     response
 }
+
+/// Marks an error whose body its handler wrote itself, with its word for the log line (RFC 6749, section 5.2).
+#[derive(Clone, Copy, Debug)]
+pub struct OwnBody(pub &'static str);
 
 /// The word of a problem, for the log line: why somebody was not let in, say.
 #[derive(Clone, Copy)]

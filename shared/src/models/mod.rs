@@ -1,6 +1,7 @@
 //! The rules of the house: what a user, a role, a password may be. Models do no I/O.
 
 pub mod audit;
+pub mod client;
 pub mod one_time_token;
 pub mod page;
 pub mod password;

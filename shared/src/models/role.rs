@@ -30,6 +30,8 @@ pub enum Scope {
     OrdersWrite,
     OrdersManage,
     AdminAll,
+    /// To ask what a token is worth (RFC 7662); no role's, for service clients only.
+    TokensIntrospect,
 }
 
 /// Each role has the scopes of the one before, so one list serves them all: three for users, three more for
@@ -49,6 +51,15 @@ const BY_ROLE: [Scope; 11] = [
 ];
 
 impl Scope {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        BY_ROLE.into_iter().chain([Self::TokensIntrospect])
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::all().find(|scope| scope.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UsersRead => "users:read",
@@ -62,6 +73,7 @@ impl Scope {
             Self::OrdersWrite => "orders:write",
             Self::OrdersManage => "orders:manage",
             Self::AdminAll => "admin:all",
+            Self::TokensIntrospect => "tokens:introspect",
         }
     }
 }

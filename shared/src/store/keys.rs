@@ -87,6 +87,26 @@ pub fn one_time_token(purpose: Purpose, hash: &str) -> Key {
     alone(format!("TOKEN#{kind}#{hash}"))
 }
 
+/// In the vault.
+pub fn client(id: Uuid) -> Key {
+    alone(format!("CLIENT#{id}"))
+}
+
+/// In the vault: the partition that lists all service clients.
+pub fn clients() -> String {
+    "CLIENTS".to_owned()
+}
+
+pub fn listed_client(id: Uuid) -> Key {
+    let sk = id.to_string();
+    Key { pk: clients(), sk }
+}
+
+/// In the vault: how many service clients there are.
+pub fn client_counter() -> Key {
+    alone("COUNT#CLIENT".to_owned())
+}
+
 /// Counters are split so that many writers do not wait for each other.
 const COUNTER_SHARDS: u8 = 10;
 

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 mod change;
+pub mod clients;
 pub mod jwks;
 pub mod keys;
 mod listing;

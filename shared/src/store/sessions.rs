@@ -169,6 +169,30 @@ impl Store {
         })
     }
 
+    /// Whose a refresh token is, if it is the newest of its session. One read over both tables; nothing is used up.
+    pub async fn inspect_refresh(&self, token: &RefreshToken) -> Result<Option<(User, Session)>> {
+        let RefreshToken {
+            user,
+            session,
+            generation,
+        } = *token;
+        let profile = keys::profile(user);
+        let (public, secret) = (keys::session(user, session), keys::family(user, session));
+        let wanted = [
+            (Table::App, &profile),
+            (Table::App, &public),
+            (Table::Vault, &secret),
+        ];
+        let [Some(profile), Some(public), Some(secret)] = self.batch_get(wanted).await? else {
+            return Ok(None);
+        };
+        let family: Family = from_item(secret)?;
+        if family.generation != generation || family.ttl <= self.clock.seconds() {
+            return Ok(None);
+        }
+        Ok(Some((from_item(profile)?, from_item(public)?)))
+    }
+
     /// Gives a session that was refreshed its whole lifetime again.
     pub async fn extend_session(&self, user: Uuid, session: Uuid) -> Result<()> {
         let ends_at = self.clock.now() + LIFETIME;

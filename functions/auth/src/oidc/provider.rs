@@ -18,6 +18,7 @@ use openidconnect::{
     StandardErrorResponse, TokenResponse, UserInfoError,
 };
 use shared::config::OidcProvider;
+use shared::http::{PREFIX, RequestInfo};
 use shared::models::text::{Email, Name};
 use shared::models::time;
 use shared::store::oidc::{OidcIdentity, OidcLogin};
@@ -66,6 +67,8 @@ struct Known {
 /// A provider, as far as it is known now.
 pub(super) struct Provider<'a> {
     config: &'a OidcProvider,
+    /// Where it sends browsers back to.
+    redirect_uri: RedirectUrl,
     http: &'a Http,
     providers: &'a Providers,
     metadata: Arc<CoreProviderMetadata>,
@@ -94,12 +97,34 @@ pub(super) struct Person {
     pub(super) last_name: Option<Name>,
 }
 
+impl Person {
+    fn read(
+        email: Option<&EndUserEmail>,
+        is_verified: Option<bool>,
+        first_name: Option<&LocalizedClaim<EndUserGivenName>>,
+        last_name: Option<&LocalizedClaim<EndUserFamilyName>>,
+    ) -> Result<Self> {
+        let verified = email.filter(|_| is_verified == Some(true));
+        let email = verified.and_then(|email| Email::parse(email).ok());
+        let email = email.ok_or(Error::OidcRefused(
+            "the provider does not say that the e-mail address is verified",
+        ));
+        // A name that breaks our rules is no reason to turn somebody away.
+        Ok(Self {
+            email: email?,
+            first_name: first_name.and_then(|name| Name::parse(name.get(None)?).ok()),
+            last_name: last_name.and_then(|name| Name::parse(name.get(None)?).ok()),
+        })
+    }
+}
+
 impl Providers {
     /// The provider of this configuration. Asks it for its metadata and keys, unless that was done within ten minutes;
     /// 503 if it does not answer as it should.
     pub(super) async fn get<'a>(
         &'a self,
         app: &'a App,
+        info: &RequestInfo,
         config: &'a OidcProvider,
     ) -> Result<Provider<'a>> {
         let http = self.http(app.config.is_local())?;
@@ -112,8 +137,11 @@ impl Providers {
                 metadata
             }
         };
+        let (url, name) = (info.public_url(&app.config), &config.name);
+        let redirect_uri = RedirectUrl::new(format!("{url}{PREFIX}/auth/oidc/{name}/callback"));
         Ok(Provider {
             config,
+            redirect_uri: redirect_uri.context("make the redirect URI")?,
             http,
             providers: self,
             metadata,
@@ -153,7 +181,9 @@ impl Providers {
         let Some(known) = known.get_mut(name) else {
             return false;
         };
-        let waited = known.keys_fetched_at.is_none_or(|at| now - at >= KEYS_AGAIN_AFTER);
+        let waited = known
+            .keys_fetched_at
+            .is_none_or(|at| now - at >= KEYS_AGAIN_AFTER);
         if waited {
             known.keys_fetched_at = Some(now);
         }
@@ -182,18 +212,20 @@ async fn discover(app: &App, config: &OidcProvider, http: &Http) -> Result<CoreP
     let login = metadata.authorization_endpoint().url();
     if login.scheme() != "https" && !app.config.is_local() {
         let insecure = anyhow::Error::msg("its login page is not https");
-        return Err(Error::Unavailable(insecure.context("ask a provider about itself")));
+        return Err(Error::Unavailable(
+            insecure.context("ask a provider about itself"),
+        ));
     }
     Ok(metadata)
 }
 
 impl Provider<'_> {
     /// Where the browser goes to log in.
-    pub(super) fn login_url(&self, redirect_uri: &str, secrets: &Secrets) -> Result<String> {
+    pub(super) fn login_url(&self, secrets: &Secrets) -> String {
         let state = CsrfToken::new(secrets.state.reveal().to_owned());
         let nonce = Nonce::new(secrets.nonce.reveal().to_owned());
         let verifier = PkceCodeVerifier::new(secrets.verifier.reveal().to_owned());
-        let client = self.client(redirect_uri)?;
+        let client = self.client();
         let request = client.authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,
             move || state,
@@ -205,24 +237,19 @@ impl Provider<'_> {
             .add_scope(Scope::new("profile".to_owned()))
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
         let (url, _, _) = request.url();
-        Ok(url.into())
+        url.into()
     }
 
     /// Exchanges the code that the browser has brought back for an id token, and verifies that.
-    pub(super) async fn redeem(
-        &self,
-        code: String,
-        redirect_uri: &str,
-        login: OidcLogin,
-    ) -> Result<Proof> {
-        let client = self.client(redirect_uri)?;
+    pub(super) async fn redeem(&self, code: String, login: OidcLogin) -> Result<Proof> {
+        let client = self.client();
         let request = client
             .exchange_code(AuthorizationCode::new(code))
             .map_err(unavailable("find a provider's token endpoint"))?
             .set_pkce_verifier(PkceCodeVerifier::new(login.verifier));
         let answer = request.request_async(self.http).await;
         let answer = answer.map_err(|error| self.not_exchanged(error))?;
-        let missing = || self.refuse("its answer has no id token", "none came");
+        let missing = || Error::OidcRefused("the provider's answer has no id token");
         let token = answer.id_token().ok_or_else(missing)?;
         let claims = self.verify(token, &Nonce::new(login.nonce)).await?;
         Ok(Proof {
@@ -242,7 +269,7 @@ impl Provider<'_> {
     pub(super) async fn person(&self, proof: &Proof) -> Result<Person> {
         let claims = &proof.claims;
         if claims.email().is_some() && claims.email_verified().is_some() {
-            return self.read_person(
+            return Person::read(
                 claims.email(),
                 claims.email_verified(),
                 claims.given_name(),
@@ -250,7 +277,7 @@ impl Provider<'_> {
             );
         }
         let info = self.user_info(proof).await?;
-        self.read_person(
+        Person::read(
             info.email(),
             info.email_verified(),
             info.given_name(),
@@ -258,38 +285,13 @@ impl Provider<'_> {
         )
     }
 
-    fn read_person(
-        &self,
-        email: Option<&EndUserEmail>,
-        is_verified: Option<bool>,
-        first_name: Option<&LocalizedClaim<EndUserGivenName>>,
-        last_name: Option<&LocalizedClaim<EndUserFamilyName>>,
-    ) -> Result<Person> {
-        let verified = email.filter(|_| is_verified == Some(true));
-        let email = verified.and_then(|email| Email::parse(email).ok());
-        let Some(email) = email else {
-            return Err(Error::OidcRefused(
-                "the provider does not say that the e-mail address is verified",
-            ));
-        };
-        // A name that breaks our rules is no reason to turn somebody away.
-        Ok(Person {
-            email,
-            first_name: first_name.and_then(|name| Name::parse(name.get(None)?).ok()),
-            last_name: last_name.and_then(|name| Name::parse(name.get(None)?).ok()),
-        })
-    }
-
     async fn user_info(&self, proof: &Proof) -> Result<CoreUserInfoClaims> {
-        // Where there is no such endpoint, nobody says that the address is verified.
-        let redirect_uri = "";
-        let _ = redirect_uri;
-        let client = self.client_without_redirect();
+        let client = self.client();
         let subject = proof.claims.subject().clone();
         let request = client
             .user_info(proof.access.clone(), Some(subject))
             .map_err(|error| self.refuse("the provider does not tell the e-mail address", error))?;
-        let answer = request.request_async(self.http).await;
+        let answer: Result<CoreUserInfoClaims, _> = request.request_async(self.http).await;
         answer.map_err(|error| match error {
             UserInfoError::Request(error) => unavailable("ask a provider about a person")(error),
             error => self.refuse("the provider's user info is not valid", error),
@@ -338,25 +340,19 @@ impl Provider<'_> {
         }
     }
 
-    fn client(&self, redirect_uri: &str) -> Result<Client> {
-        let redirect_uri = RedirectUrl::new(redirect_uri.to_owned());
-        let redirect_uri = redirect_uri.context("read the redirect URI")?;
-        Ok(self.client_without_redirect().set_redirect_uri(redirect_uri))
-    }
-
-    fn client_without_redirect(&self) -> Client {
+    fn client(&self) -> Client {
         let metadata = CoreProviderMetadata::clone(&self.metadata);
         let ways = metadata.token_endpoint_auth_methods_supported().cloned();
+        let secret = self.config.client_secret.reveal().to_owned();
         let client = Client::from_provider_metadata(
             metadata,
             ClientId::new(self.config.client_id.clone()),
-            Some(ClientSecret::new(
-                self.config.client_secret.reveal().to_owned(),
-            )),
+            Some(ClientSecret::new(secret)),
         );
-        // Basic authentication is what a provider takes that does not say (Discovery 1.0, section 3).
-        let takes = |way| ways.as_ref().is_none_or(|ways| ways.contains(&way));
-        match takes(CoreClientAuthMethod::ClientSecretBasic) {
+        let client = client.set_redirect_uri(self.redirect_uri.clone());
+        // A provider that does not say takes basic authentication (Discovery 1.0, section 3).
+        let basic = CoreClientAuthMethod::ClientSecretBasic;
+        match ways.is_none_or(|ways| ways.contains(&basic)) {
             true => client,
             false => client.set_auth_type(AuthType::RequestBody),
         }
@@ -380,8 +376,9 @@ impl Provider<'_> {
     }
 
     /// Tells the log why, and the client what.
-    fn refuse(&self, what: &'static str, why: impl std::fmt::Display) -> Error {
-        tracing::warn!(provider = self.config.name, %why, "a login was refused: {what}");
+    fn refuse(&self, what: &'static str, why: impl Into<anyhow::Error>) -> Error {
+        let (provider, why) = (&self.config.name, format!("{:#}", why.into()));
+        tracing::warn!(provider, why, "a login was refused: {what}");
         Error::OidcRefused(what)
     }
 }
