@@ -228,6 +228,8 @@ fn variables(
         ("AUTH_SECRET".to_owned(), secret),
         or("PUBLIC_URL", format!("http://127.0.0.1:{}", options.port)),
         or("RATE_LIMIT_PER_MINUTE", "6000".to_owned()),
+        // The documentation pages log in with it.
+        or("ALLOW_PASSWORD_GRANT", "true".to_owned()),
         or("MAIL_URL", format!("file:{}", folder.mail().display())),
     ]);
     Ok(variables)

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use mail_parser::{Message, MessageParser, PartType};
 use serde_json::json;
 
-use crate::bundle::{Bundle, PASSWORD, free_ports, root};
+use crate::bundle::{Bundle, PASSWORD, free_ports};
+use crate::python;
 
 const AIOSMTPD: &str = "aiosmtpd==1.4.6";
 
@@ -79,7 +80,7 @@ impl MailServer {
     /// Starts it and waits until it listens. It makes the folder itself, and takes none that is there already.
     fn start(maildir: &Path) -> Self {
         let port = free_ports();
-        let mut command = Command::new(python());
+        let mut command = Command::new(python::with("aiosmtpd", AIOSMTPD));
         command
             .args(["-m", "aiosmtpd", "-n"])
             .args(["-l", &format!("127.0.0.1:{port}")])
@@ -124,43 +125,4 @@ impl Drop for MailServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A Python that has aiosmtpd: the one of `.ci/run`, the developer's, or else one of this story's own.
-fn python() -> PathBuf {
-    let target = root().join("target");
-    let environment = target.join("mail-server");
-    let own = environment.join("bin/python");
-    let pythons = [
-        target.join("ci-tools/bin/python"),
-        "python3".into(),
-        own.clone(),
-    ];
-    let has_server =
-        |python: &PathBuf| run(Command::new(python).args(["-c", "import aiosmtpd"])).is_ok();
-    if let Some(python) = pythons.into_iter().find(has_server) {
-        return python;
-    }
-    let made = run(Command::new("python3")
-        .args(["-m", "venv"])
-        .arg(&environment));
-    let installed = made
-        .and_then(|()| run(Command::new(&own).args(["-m", "pip", "install", "--quiet", AIOSMTPD])));
-    if let Err(complaint) = installed {
-        panic!(
-            "this story needs a Python 3 with {AIOSMTPD}, and none could be made in {}: {complaint}",
-            environment.display()
-        );
-    }
-    own
-}
-
-/// Runs a program without a word, and fails with what it complained about.
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(String::from_utf8_lossy(&said).trim().to_owned())
 }

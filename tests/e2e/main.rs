@@ -16,7 +16,9 @@ mod kill;
 mod life;
 mod mail;
 mod mistakes;
+mod oauth;
 mod packaging;
+mod python;
 mod stories;
 mod tour;
 
@@ -76,6 +78,10 @@ fn main() -> ExitCode {
         trial(
             "tour::the_tour_of_the_readme_works_as_it_is_printed",
             tour::works_as_it_is_printed,
+        ),
+        trial(
+            "oauth::a_real_oauth_client_gets_and_refreshes_tokens",
+            oauth::a_real_oauth_client_gets_and_refreshes_tokens,
         ),
         trial(
             "kill::a_killed_worker_loses_nothing",

@@ -286,7 +286,9 @@ fn credentials(
             client_id: id.clone(),
             secret: Hidden::new(secret),
         })),
-        // No client is public: an id alone proves nothing.
+        // The name that an application without a secret gives itself (RFC 6749, section 2.1). It proves nothing, and
+        // opens nothing. A service client's id is a UUID, and comes with its secret.
+        (None, Some(id), None) if id.parse::<uuid::Uuid>().is_err() => Ok(None),
         (None, _, _) => Err(OauthError::InvalidClient),
         (Some(basic), Some(id), None) if *id == basic.client_id => Ok(Some(basic)),
         (Some(_), _, _) => Err(OauthError::InvalidRequest(
@@ -392,7 +394,10 @@ mod tests {
         check(Some("Basic"), "", Ok(None));
         check(None, "client_id=&client_secret=", Ok(None));
 
-        check(None, "client_id=id", Err("InvalidClient"));
+        check(None, "client_id=an-app", Ok(None));
+        let service = "client_id=01a1fd70-0000-7000-8000-000000000000";
+        check(None, service, Err("InvalidClient"));
+        check(None, "client_secret=secret", Err("InvalidClient"));
         check(None, "client_secret=secret", Err("InvalidClient"));
         check(Some("Basic ?"), "", Err("InvalidClient"));
         check(Some(&basic("id")), "", Err("InvalidClient"));
