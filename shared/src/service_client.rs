@@ -113,7 +113,16 @@ impl ServiceClient {
             None if !may_fetch => return Err(unavailable("a fetch of a token has just failed")),
             _ => {}
         }
-        match (self.fetch().await, live) {
+        // Set before, because a caller may be gone before the fetch ends.
+        state.not_before = Some(now + PAUSE);
+        let fetched = match &live {
+            // Nobody has to wait long for a token that is not needed yet.
+            Some(_) => tokio::time::timeout(PATIENCE, self.fetch())
+                .await
+                .unwrap_or_else(|_| Err(unavailable("the token endpoint took too long"))),
+            None => self.fetch().await,
+        };
+        match (fetched, live) {
             (Ok(granted), _) => {
                 let token = granted.access_token.clone();
                 *state = State {

@@ -554,12 +554,10 @@ async fn guesses_are_limited_per_address() {
     let limited = refused(guess(client.id.clone()).await, 429, "slow_down");
     let limited = limited.expect_round_trips(1);
     assert!(!limited.header("retry-after").is_empty());
-    // Not even the right secret is looked at from there, and the owner comes from elsewhere.
+    // Whoever has the right secret is let in from there all the same: nobody guesses 256 bits.
     let there = client.authenticate(stage.anon().from_ip(address));
-    refused(form(&there, TOKEN, &[CREDENTIALS]).await, 429, "slow_down");
-    client.token(&stage).await.expect(200);
-    stage.app.clock.advance(60);
     form(&there, TOKEN, &[CREDENTIALS]).await.expect(200);
+    client.token(&stage).await.expect(200);
 }
 
 #[tokio::test]

@@ -143,7 +143,8 @@ async fn an_account_with_the_same_verified_address_is_linked() {
 async fn an_account_whose_address_is_not_verified_is_not_linked() {
     let provider = Provider::start().await;
     let stage = stage(&provider, &[]).await;
-    let thief = stage.anon().register("ada@example.com").await;
+    let thief = stage.user().await;
+    provider.now(|spoilt| spoilt.claims = json!({"email": thief.email}));
     let refused = log_in(&stage, &provider).await;
     refused.expect_problem(409, "email_taken");
     let items = stage.all_items().await.concat();
@@ -561,12 +562,19 @@ async fn a_deployed_function_calls_nobody_beside_it() {
 async fn stage(provider: &Provider, variables: &[(&str, &str)]) -> Stage {
     let providers = providers(&[("test", &provider.0.url), ("other", &provider.0.url)]);
     let providers = [("OIDC_PROVIDERS", providers.as_str())];
-    let variables = [&providers, variables].concat();
+    let variables = [&providers[..], variables].concat();
     Stage::with(&variables).await
 }
 
 fn providers(known: &[(&str, &str)]) -> String {
-    let entry = |(name, issuer): &(&str, &str)| json!({"name": name, "issuer": issuer, "client_id": CLIENT, "client_secret": SECRET});
+    let entry = |(name, issuer): &(&str, &str)| {
+        json!({
+            "name": name,
+            "issuer": issuer,
+            "client_id": CLIENT,
+            "client_secret": SECRET,
+        })
+    };
     Value::Array(known.iter().map(entry).collect()).to_string()
 }
 

@@ -204,6 +204,30 @@ async fn a_link_is_void_once_the_password_was_changed_in_another_way() {
     anon.post(RESET, reset(&second)).await.expect(204);
     let late = anon.post(RESET, reset(&first)).await;
     late.expect_problem(400, "invalid_token");
+
+    anon.post(FORGOT, json!({"email": ada.email}))
+        .await
+        .expect(202);
+    let third = post.token(RESETTING).await;
+    let ada = post.stage.anon().log_in(&ada.email, NEW).await;
+    let change = json!({"current_password": NEW, "new_password": PASSWORD});
+    ada.post(CHANGE, change).await.expect(204);
+    let late = anon.post(RESET, reset(&third)).await;
+    late.expect_problem(400, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_stolen_token_does_not_open_the_account_by_another_address() {
+    let post = Post::new().await;
+    let ada = post.stage.user().await;
+    post.new_mails().await;
+    // A thief with her access token changes the address, and asks for a link to it.
+    let evil = json!({"email": "evil@example.com"});
+    ada.patch(ME, evil.clone()).await.expect(200);
+    let told = post.new_mails().await;
+    assert!(told.iter().any(|mail| mail.to == ada.email), "{told:?}");
+    post.stage.anon().post(FORGOT, evil).await.expect(202);
+    assert!(post.new_mails().await.is_empty());
 }
 
 #[tokio::test]

@@ -195,9 +195,9 @@ async fn sessions_are_listed_and_ended_one_by_one() {
     stage.later(60).await;
     phone.refresh().await.expect(200);
 
-    // The caller; both parts of the sessions.
+    // The lease of a new minute; the caller; the families; the sessions' public parts.
     let list = laptop.actor.get(SESSIONS).await.expect(200);
-    let list = list.expect_round_trips(3).json();
+    let list = list.expect_round_trips(4).json();
     assert_eq!(list["total"], 3);
     let items = list["items"].as_array().unwrap();
     let current: Vec<_> = items.iter().map(|s| s["current"].clone()).collect();
@@ -217,6 +217,8 @@ async fn sessions_are_listed_and_ended_one_by_one() {
         .send("DELETE", &of_phone, None, b"")
         .await
         .expect(204);
+    let again = laptop.actor.send("DELETE", &of_phone, None, b"").await;
+    again.expect_problem(404, "not_found");
     phone
         .actor
         .get(ME)
@@ -260,4 +262,54 @@ async fn logging_out_ends_this_session_or_all() {
     d.refresh().await.expect(200);
     let wrong = d.actor.post(LOGOUT, json!({"every": true})).await;
     wrong.expect_problem(422, "validation_failed");
+    // Without its content type nobody knows what the body says, and nothing is ended.
+    let untyped = d.actor.send("POST", LOGOUT, None, b"{\"all\": true}").await;
+    untyped.expect_problem(415, "unsupported_media_type");
+    d.actor.get(ME).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_dead_refresh_token_does_not_use_up_its_owners_limit() {
+    let stage = Stage::with(&[("RATE_LIMIT_PER_MINUTE", "30")]).await;
+    let ada = stage.user().await;
+    let client = Client::log_in(&stage, &ada.email).await;
+    client
+        .actor
+        .send("POST", LOGOUT, None, b"")
+        .await
+        .expect(204);
+    for _ in 0..40 {
+        let status = client.refresh().await.status.as_u16();
+        assert!(status == 401 || status == 429, "{status}");
+    }
+    ada.get(ME).await.expect(200);
+}
+
+#[tokio::test]
+async fn no_live_session_is_hidden_behind_those_that_have_ended() {
+    let stage = Stage::new().await;
+    let ada = stage.user().await;
+    for _ in 0..105 {
+        let user = stage.app.store.user(ada.id.parse().unwrap()).await;
+        let user = user.unwrap().unwrap();
+        let session = shared::models::session::Session::begin(
+            &user,
+            stage.app.clock.now(),
+            "127.0.0.1".to_owned(),
+            None,
+        );
+        let audit = || shared::models::audit::AuditEntry::new("test", None, "127.0.0.1");
+        let store = &stage.app.store;
+        store
+            .begin_session_of(&user, &session, &audit())
+            .await
+            .unwrap();
+        store
+            .end_session(user.id, session.id, &audit())
+            .await
+            .unwrap();
+    }
+    let list = ada.get(SESSIONS).await.expect(200).json();
+    assert_eq!(list["total"], 1);
+    assert_eq!(list["items"][0]["current"], true);
 }

@@ -175,16 +175,14 @@ async fn what_is_no_good_access_token_is_refused() {
         (
             "jku",
             good()
-                .header("kid", json!("x"))
                 .header("jku", json!("https://evil.example/jwks"))
-                .signed(&stranger),
+                .signed(&evil),
         ),
         (
             "x5u",
             good()
-                .header("kid", json!("x"))
                 .header("x5u", json!("https://evil.example/cert"))
-                .signed(&stranger),
+                .signed(&evil),
         ),
         (
             "jwk",
@@ -282,7 +280,6 @@ async fn what_is_no_good_access_token_is_refused() {
         ("null", raw("null")),
         ("nothing", String::new()),
     ];
-    assert!(cases.len() >= 35);
     let send = async |token: &str| {
         let bearer = format!("Bearer {token}");
         stage

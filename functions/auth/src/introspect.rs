@@ -169,7 +169,7 @@ async fn inspect_refresh(app: &App, token: &RefreshToken) -> Result<Option<Intro
 
 /// The same that a request with an access token has to pass.
 fn is_live(app: &App, (user, session): &(User, Session)) -> bool {
-    user.is_active && session.is_live(app.clock.now()) && !user.has_ended(session)
+    user.is_active && session.is_live(app.clock.now()) && !user.has_ended(session.id, session.epoch)
 }
 
 /// What the token was issued with, without what the user's role has lost since.

@@ -16,6 +16,7 @@ use shared::store::accounts::Account;
 use shared::store::rates::{Rule, Window};
 use shared::{App, Error, Result};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::token::Token;
 
@@ -64,9 +65,7 @@ pub(crate) async fn by_password(
     };
     let now = app.clock.now();
     let attempts = rule.window(&info.limit_subject(), now);
-    let failures = failures(name.as_ref(), now);
-
-    let account = find_account(app, name, &attempts, &failures, info).await?;
+    let (account, failures) = find_account(app, name, &attempts, info).await?;
     let hash = account
         .as_ref()
         .and_then(|account| Some(account.password.as_ref()?.hash.clone()));
@@ -80,7 +79,12 @@ pub(crate) async fn by_password(
         return Err(Error::AccountInactive);
     }
     let ip = info.ip().to_string();
-    let session = Session::begin(app.clock.now(), ip.clone(), info.user_agent());
+    let session = Session::begin(
+        &account.user,
+        app.clock.now(),
+        ip.clone(),
+        info.user_agent(),
+    );
     let audit = AuditEntry::new("session.began", Some(account.user.id), &ip).about(session.id);
     let better_hash = match hash.is_some_and(|hash| passwords::is_outdated(&hash)) {
         true => Some(Hidden::new(passwords::hash(password).await?)),
@@ -118,15 +122,15 @@ impl Credentials {
     }
 }
 
-/// The logins with this name that have failed lately. The name may be nobody's, so it is kept as a hash.
-fn failures(name: Option<&LoginName>, now: Timestamp) -> Window {
+/// The logins of this account that have failed lately, or with this name, if it is nobody's: then it is kept as a hash.
+fn failures(user: Option<Uuid>, name: Option<&LoginName>, now: Timestamp) -> Window {
     let rule = Rule {
         name: "failed",
         limit: u32::MAX,
         seconds: 900,
     };
-    let name = name.map(LoginName::folded).unwrap_or_default();
-    rule.window(&OneTimeToken::hash_of(&name), now)
+    let name = || OneTimeToken::hash_of(&name.map(LoginName::folded).unwrap_or_default());
+    rule.window(&user.map_or_else(name, |user| user.to_string()), now)
 }
 
 /// How long an answer is held back after so many failures: guessing becomes slow, whatever addresses it comes from, and
@@ -144,12 +148,9 @@ async fn find_account(
     app: &App,
     name: Option<LoginName>,
     attempts: &Window,
-    failures: &Window,
     info: &RequestInfo,
-) -> Result<Option<Account>> {
-    let found = app.store.find_login(name.as_ref(), attempts, failures);
-    let found = found.await?;
-    let state = found.attempts;
+) -> Result<(Option<Account>, Window)> {
+    let (user, state) = app.store.find_login(name.as_ref(), attempts).await?;
     if state.remaining == 0 {
         return Err(Error::RateLimited(state));
     }
@@ -157,9 +158,11 @@ async fn find_account(
         remaining: state.remaining - 1,
         ..state
     });
-    tokio::time::sleep(delay(found.failures)).await;
-    let nobody = uuid::Uuid::nil();
-    app.store.account(found.user_id.unwrap_or(nobody)).await
+    let failures = failures(user, name.as_ref(), app.clock.now());
+    let user = user.unwrap_or(Uuid::nil());
+    let (account, failed) = app.store.account_to_log_in(user, &failures).await?;
+    tokio::time::sleep(delay(failed)).await;
+    Ok((account, failures))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use shared::auth::CurrentUser;
 use shared::http::{Body, Problem, RequestInfo};
 use shared::models::audit::AuditEntry;
-use shared::{App, Result};
+use shared::{App, Error, Result};
 use utoipa::ToSchema;
 
 /// Log out
@@ -33,7 +33,11 @@ pub(crate) async fn logout(
         app.store.end_sessions(user.id, None, &audit).await?;
     } else {
         let audit = AuditEntry::new("session.ended", Some(user.id), &ip).about(session.id);
-        app.store.end_session(user.id, session.id, &audit).await?;
+        match app.store.end_session(user.id, session.id, &audit).await {
+            // It has ended meanwhile, which is what was asked for.
+            Ok(()) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

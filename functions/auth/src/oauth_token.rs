@@ -204,8 +204,7 @@ impl OauthForm {
 
     /// The client that sends the form. One read.
     ///
-    /// Only failures are counted, per address, and the count is read before the secret is looked at: whoever guesses is
-    /// refused soon, and whoever has a secret costs no write here.
+    /// Only failures are counted, per address: whoever has a secret costs no write here.
     pub(crate) async fn authenticate(
         &self,
         app: &App,
@@ -224,11 +223,10 @@ impl OauthForm {
             .store
             .authenticate_client(id, secret.reveal(), &failures);
         let (client, state) = found.await?;
-        if state.remaining == 0 {
-            return Err(Error::RateLimited(state).into());
-        }
         match client {
+            // Nobody guesses 256 bits: who is right is let in, whatever others behind the same address do.
             Some(client) => Ok(client),
+            None if state.remaining == 0 => Err(Error::RateLimited(state).into()),
             None => {
                 app.store.take(&failures).await?;
                 Err(OauthError::InvalidClient)

@@ -32,7 +32,7 @@ pub(crate) async fn limit_mails(
         seconds: 3_600,
     };
     let now = app.clock.now();
-    // The table of all functions holds no address of people who are nobody's users.
+    // A counter's key needs no address in it.
     let hash = OneTimeToken::hash_of(email.as_str());
     let from = rule.window(&info.limit_subject(), now);
     info.note_limit(app.store.take(&from).await?);

@@ -51,22 +51,22 @@ pub(crate) async fn rotate(app: &App, info: &RequestInfo, token: &str) -> Result
         return Err(refused);
     };
     let RefreshToken { user, session, .. } = token;
-    info.note_limit(app.permit(&user.to_string()).await?);
+    // Not the user's own limit: whoever has a dead token of theirs must not use that up.
+    info.note_limit(app.permit(&format!("refresh#{session}")).await?);
     let (rotation, user) = try_join(app.store.rotate(&token), app.store.user(user)).await?;
-    let (generation, began_at, ends_at) = match rotation {
+    let (generation, epoch, ends_at) = match rotation {
         Rotation::Rotated {
             generation,
-            began_at,
+            epoch,
             ends_at,
-        } => (generation, began_at, ends_at),
+        } => (generation, epoch, ends_at),
         Rotation::Ended => return Err(refused),
         Rotation::Reused => {
             end_as_stolen(app, info, &token).await?;
             return Err(refused);
         }
     };
-    let is_live =
-        |user: &shared::models::User| user.is_active && !user.has_ended_one(session, began_at);
+    let is_live = |user: &shared::models::User| user.is_active && !user.has_ended(session, epoch);
     let Some(user) = user.filter(is_live) else {
         return Err(refused);
     };

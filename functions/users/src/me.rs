@@ -131,7 +131,10 @@ impl ProfileChange {
             Patch::Keep => {}
             Patch::Clear => return Err(Error::invalid("email", "required", "must not be null")),
             Patch::Set(email) => {
-                user.is_verified &= email == user.email;
+                if email != user.email {
+                    user.is_verified = false;
+                    user.email_changed_at = Some(time::now());
+                }
                 user.email = email;
             }
         }

@@ -22,13 +22,13 @@ pub(crate) async fn run_again(worker: &Worker, task: Uuid, email: &Email) -> Res
     let Some(user) = worker.app.store.user_by_email(email).await? else {
         return Ok(mail::not_sent("nobody has this address"));
     };
-    if !user.is_active {
-        return Ok(mail::not_sent("the account is not active"));
-    }
     send(worker, task, &user).await
 }
 
 async fn send(worker: &Worker, task: Uuid, user: &User) -> Result<Value> {
+    if !user.is_active {
+        return Ok(mail::not_sent("the account is not active"));
+    }
     if user.is_verified {
         return Ok(mail::not_sent("the address is verified already"));
     }

@@ -48,7 +48,7 @@ impl FromRequestParts<App> for CurrentUser {
         let (user, session) = app.store.signed_in(claims.sub, session).await?;
         let ended = || Error::TokenInvalid("belongs to a session that has ended");
         let (user, session) = user.zip(session).ok_or_else(ended)?;
-        if !session.is_live(app.clock.now()) || user.has_ended(&session) {
+        if !session.is_live(app.clock.now()) || user.has_ended(session.id, session.epoch) {
             return Err(ended());
         }
         if !user.is_active {

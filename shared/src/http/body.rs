@@ -45,11 +45,13 @@ impl<S: Send + Sync, T: DeserializeOwned + PartialSchema> OptionalFromRequest<S>
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>> {
-        match request.headers().contains_key(CONTENT_TYPE) {
-            true => <Self as FromRequest<S>>::from_request(request, state)
-                .await
-                .map(Some),
-            false => Ok(None),
+        if request.headers().contains_key(CONTENT_TYPE) {
+            let body = <Self as FromRequest<S>>::from_request(request, state);
+            return body.await.map(Some);
+        }
+        match read(request).await?.is_empty() {
+            true => Ok(None),
+            false => Err(Error::UnsupportedMediaType("application/json")),
         }
     }
 }

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::User;
 use crate::ids;
 
 /// How long a session lives without being refreshed. A refresh in its second half gives it the whole again.
@@ -13,6 +14,9 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     pub id: Uuid,
+    /// The user's when it began.
+    #[serde(default)]
+    pub epoch: u64,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,9 +27,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn begin(now: Timestamp, ip: String, user_agent: Option<String>) -> Self {
+    /// A session of a user, as they were read before they proved who they are.
+    pub fn begin(user: &User, now: Timestamp, ip: String, user_agent: Option<String>) -> Self {
         Self {
             id: ids::new(),
+            epoch: user.session_epoch,
             created_at: now,
             expires_at: now + LIFETIME,
             revoked_at: None,

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::session::Session;
 use super::text::{Email, Name, Phone, Username, Website};
 use super::{Role, time};
 use crate::ids;
@@ -34,19 +33,17 @@ pub struct User {
     pub is_verified: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Set when sessions were ended all at once.
+    /// When the address was changed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sessions_ended: Option<SessionsEnded>,
+    pub email_changed_at: Option<Timestamp>,
+    /// How often all sessions were ended at once.
+    #[serde(default)]
+    pub session_epoch: u64,
+    /// The one that was kept the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_kept: Option<Uuid>,
     /// Counts the changes; a writer names the version it has read, and loses if it is not the newest.
     pub version: u64,
-}
-
-/// Every session that had begun by then has ended, but for one perhaps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SessionsEnded {
-    pub at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub except: Option<Uuid>,
 }
 
 impl User {
@@ -69,20 +66,23 @@ impl User {
             is_verified: false,
             created_at: now,
             updated_at: now,
-            sessions_ended: None,
+            email_changed_at: None,
+            session_epoch: 0,
+            session_kept: None,
             version: 1,
         }
     }
 
-    /// Whether a session has ended with all the others. One write ends them all, and each request sees it, because it
-    /// reads the user anyway.
-    pub fn has_ended(&self, session: &Session) -> bool {
-        self.has_ended_one(session.id, session.created_at)
+    /// Whether a session has ended with all the others: it began in an epoch before this one. One write ends them all,
+    /// and each request sees it, because it reads the user anyway. Counted and not timed, because clocks differ.
+    pub fn has_ended(&self, session: Uuid, epoch: u64) -> bool {
+        epoch < self.session_epoch && self.session_kept != Some(session)
     }
 
-    pub fn has_ended_one(&self, session: Uuid, began_at: Timestamp) -> bool {
-        let ended = self.sessions_ended.as_ref();
-        ended.is_some_and(|ended| began_at <= ended.at && ended.except != Some(session))
+    /// Whether a mail to the address may open the account. Not if somebody has changed it and nobody has proved it yet:
+    /// it could be a thief's.
+    pub fn is_reachable(&self) -> bool {
+        self.is_active && (self.is_verified || self.email_changed_at.is_none())
     }
 
     /// Gives a user without a full name the one that first and last name make.

@@ -7,14 +7,13 @@ use uuid::Uuid;
 use super::change::{number, stored, text};
 use super::one_time_tokens::Link;
 use super::rates::Window;
-use super::{Change, SCHEMA_VERSION, Store, Table, Transaction, from_item, keys};
+use super::{Change, Item, SCHEMA_VERSION, Store, Table, Transaction, from_item, keys};
 use crate::config::Hidden;
 use crate::error::{Error, RateLimit, Result};
 use crate::events::Event;
 use crate::models::User;
 use crate::models::audit::AuditEntry;
 use crate::models::text::{Email, LoginName, Username};
-use crate::models::user::SessionsEnded;
 
 /// A user with their password, as only `auth` may see it.
 #[derive(Debug)]
@@ -24,12 +23,20 @@ pub struct Account {
     pub password: Option<Password>,
 }
 
-/// What is known of a login before its password is looked at.
-#[derive(Debug)]
-pub struct Found {
-    pub user_id: Option<Uuid>,
-    pub attempts: RateLimit,
-    pub failures: u32,
+impl Account {
+    fn of(profile: Option<Item>, password: Option<Item>) -> Result<Option<Self>> {
+        let Some(profile) = profile else {
+            return Ok(None);
+        };
+        let password: Option<StoredPassword> = password.map(from_item).transpose()?;
+        Ok(Some(Self {
+            user: from_item(profile)?,
+            password: password.map(|password| Password {
+                hash: Hidden::new(password.hash),
+                changed_at: password.changed_at,
+            }),
+        }))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -86,28 +93,36 @@ impl Store {
             .await
     }
 
-    /// Who has this login name, how full the `attempts` window is, and how many logins with this name have failed
-    /// lately. One read, also where nobody can have that name.
+    /// Who has this login name, and how full the `attempts` window is. One read, also where nobody can have that name.
     pub async fn find_login(
         &self,
         name: Option<&LoginName>,
         attempts: &Window,
-        failures: &Window,
-    ) -> Result<Found> {
+    ) -> Result<(Option<Uuid>, RateLimit)> {
         let key = name.map_or_else(keys::nobody, LoginName::key);
-        let [unique, counted, failed] = self
-            .batch_get([
-                (Table::App, &key),
-                (Table::App, attempts.key()),
-                (Table::App, failures.key()),
-            ])
+        let [unique, counted] = self
+            .batch_get([(Table::App, &key), (Table::App, attempts.key())])
             .await?;
         let user_id = unique.map(from_item::<Unique>).transpose()?;
-        Ok(Found {
-            user_id: user_id.map(|unique| unique.user_id),
-            attempts: attempts.state(Window::used(counted.as_ref())),
-            failures: Window::used(failed.as_ref()),
-        })
+        let state = attempts.state(Window::used(counted.as_ref()));
+        Ok((user_id.map(|unique| unique.user_id), state))
+    }
+
+    /// A user and their password, and how many logins have failed in this window. One read over both tables.
+    pub async fn account_to_log_in(
+        &self,
+        user_id: Uuid,
+        failures: &Window,
+    ) -> Result<(Option<Account>, u32)> {
+        let (profile, password) = (keys::profile(user_id), keys::password(user_id));
+        let wanted = [
+            (Table::App, &profile),
+            (Table::Vault, &password),
+            (Table::App, failures.key()),
+        ];
+        let [profile, password, failed] = self.batch_get(wanted).await?;
+        let account = Account::of(profile, password)?;
+        Ok((account, Window::used(failed.as_ref())))
     }
 
     /// A user and their password. One read over both tables.
@@ -116,17 +131,7 @@ impl Store {
         let [profile, password] = self
             .batch_get([(Table::App, &profile), (Table::Vault, &password)])
             .await?;
-        let Some(profile) = profile else {
-            return Ok(None);
-        };
-        let password: Option<StoredPassword> = password.map(from_item).transpose()?;
-        Ok(Some(Account {
-            user: from_item(profile)?,
-            password: password.map(|password| Password {
-                hash: Hidden::new(password.hash),
-                changed_at: password.changed_at,
-            }),
-        }))
+        Account::of(profile, password)
     }
 
     /// The user of an e-mail address. Two reads.
@@ -157,7 +162,7 @@ impl Store {
         self.transaction()
             .update(Table::Vault, &keys::password(user), change)
             .on_conflict(Error::Stale)
-            .end_sessions(user, now, Some(keep))
+            .end_sessions(user, Some(keep))
             .audit(user, audit)
             .commit()
             .await
@@ -179,16 +184,12 @@ impl Store {
             .set("changed_at", stored(&now)?)
             .set("v", number(SCHEMA_VERSION.into()));
         let mut proved = user.clone();
-        proved.sessions_ended = Some(SessionsEnded {
-            at: now,
-            except: None,
-        });
         if !user.is_verified {
             proved.is_verified = true;
             proved.updated_at = now;
             proved.version += 1;
         }
-        let proved = Change::between(user, &proved)?.if_equal(
+        let proved = Change::between(user, &proved)?.next_epoch(None).if_equal(
             "version",
             number(i64::try_from(user.version).unwrap_or(i64::MAX)),
         );
@@ -210,7 +211,8 @@ impl Store {
             .set("is_verified", AttributeValue::Bool(true))
             .set("updated_at", stored(&self.clock.now())?)
             .add("version", 1)
-            .if_equal("email", text(link.email.as_str()));
+            .if_equal("email", text(link.email.as_str()))
+            .if_equal("is_active", AttributeValue::Bool(true));
         self.transaction()
             .take(Table::Vault, &link.key())
             .on_conflict(Error::InvalidLink)

@@ -153,6 +153,12 @@ impl Change {
         self.require(format!("attribute_exists({name})"))
     }
 
+    /// Requires an attribute not to be there.
+    pub fn if_absent(mut self, name: &str) -> Self {
+        let name = self.name(name);
+        self.require(format!("attribute_not_exists({name})"))
+    }
+
     /// Requires the number `name` to be `limit` or less, or absent.
     pub fn if_at_most(self, name: &str, limit: i64) -> Self {
         self.if_below(name, limit.saturating_add(1))

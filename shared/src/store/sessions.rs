@@ -4,7 +4,6 @@
 //! refresh tokens, of which one generation after the other is the newest.
 
 use aws_sdk_dynamodb::types::ReturnValue;
-use futures_util::future::try_join;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,27 +12,27 @@ use super::accounts::Account;
 use super::change::{Updated, number, stored, text};
 use super::keys::Key;
 use super::rates::Window;
-use super::{Change, Store, Table, Transaction, failed, from_item, keys};
+use super::{Change, Item, Store, Table, Transaction, failed, from_item, keys};
 use crate::auth::RefreshToken;
 use crate::config::Hidden;
 use crate::error::{Error, Result};
 use crate::models::User;
 use crate::models::audit::AuditEntry;
 use crate::models::session::{LIFETIME, Session};
-use crate::models::user::SessionsEnded;
 
 /// How long the refresh token before the newest may come again: its answer was lost, or another tab had it too.
 const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The most sessions that a list shows.
-const MOST_LISTED: i32 = 100;
+const MOST_LISTED: usize = 100;
 
 /// The secret side of a session: which generation of its refresh token is the newest.
 #[derive(Debug, Serialize, Deserialize)]
 struct Family {
     session: Uuid,
+    /// The user's when the session began.
+    epoch: u64,
     generation: u32,
-    created_at: Timestamp,
     rotated_at: Timestamp,
     /// When it ends and DynamoDB may drop it, in seconds since the epoch.
     ttl: i64,
@@ -53,7 +52,7 @@ pub enum Rotation {
     /// This generation is the newest now.
     Rotated {
         generation: u32,
-        began_at: Timestamp,
+        epoch: u64,
         ends_at: i64,
     },
     /// It was used before: somebody has a copy of it.
@@ -164,7 +163,7 @@ impl Store {
         };
         Ok(Rotation::Rotated {
             generation: family.generation,
-            began_at: family.created_at,
+            epoch: family.epoch,
             ends_at: family.ttl,
         })
     }
@@ -210,11 +209,13 @@ impl Store {
             .await
     }
 
-    /// Ends one session at once: its access tokens by its public part, its refresh tokens with their family.
+    /// Ends one session at once: its access tokens by its public part, its refresh tokens with their family. 404 if it
+    /// has ended before.
     pub async fn end_session(&self, user: Uuid, session: Uuid, audit: &AuditEntry) -> Result<()> {
         let revoked = Change::new()
             .set("revoked_at", stored(&self.clock.now())?)
-            .if_exists("id");
+            .if_exists("id")
+            .if_absent("revoked_at");
         self.transaction()
             .update(Table::App, &keys::session(user, session), revoked)
             .on_conflict(Error::NotFound("session of this id"))
@@ -232,26 +233,41 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<()> {
         self.transaction()
-            .end_sessions(user, self.clock.now(), except)
+            .end_sessions(user, except)
             .audit(user, audit)
             .commit()
             .await
     }
 
-    /// The live sessions of a user, the newest first, out of the hundred that began last.
+    /// The live sessions of a user, the newest first, at most a hundred. Read by their families, which go when a session
+    /// is ended: however many have ended lately, none that lives is missing.
     pub async fn sessions_of(&self, user: &User) -> Result<Vec<LiveSession>> {
-        let public = self.newest(Table::App, keys::session(user.id, Uuid::nil()));
-        let secret = self.newest(Table::Vault, keys::family(user.id, Uuid::nil()));
-        let (public, secret) = try_join(public, secret).await?;
-        let families: Vec<Family> = secret.into_iter().map(from_item).collect::<Result<_>>()?;
+        let now = self.clock.seconds();
+        let is_live =
+            |family: &Family| family.ttl > now && !user.has_ended(family.session, family.epoch);
+        let mut families: Vec<Family> = Vec::new();
+        let mut start = None;
+        loop {
+            let (page, next) = self.families(user.id, start).await?;
+            families.extend(page.into_iter().filter(is_live));
+            start = next;
+            if start.is_none() || families.len() >= MOST_LISTED {
+                break;
+            }
+        }
+        families.truncate(MOST_LISTED);
+        let wanted: Vec<Key> = families
+            .iter()
+            .map(|family| keys::session(user.id, family.session))
+            .collect();
+        let public = self.batch_get_app(&wanted).await?;
         let mut live = Vec::new();
-        for item in public {
-            let session: Session = from_item(item)?;
-            let family = families.iter().find(|family| family.session == session.id);
-            if let Some(family) = family
-                && session.is_live(self.clock.now())
-                && !user.has_ended(&session)
-            {
+        for (family, public) in families.into_iter().zip(public) {
+            let Some(public) = public else {
+                continue;
+            };
+            let session: Session = from_item(public)?;
+            if session.is_live(self.clock.now()) {
                 live.push(LiveSession {
                     last_used_at: family.rotated_at,
                     session,
@@ -261,19 +277,26 @@ impl Store {
         Ok(live)
     }
 
-    /// The newest items of a partition whose sort keys begin like the one of `like`, whose id is nil.
-    async fn newest(&self, table: Table, like: Key) -> Result<Vec<super::Item>> {
+    /// A page of a user's families, the newest first, and where the next one starts.
+    async fn families(
+        &self,
+        user: Uuid,
+        start: Option<Item>,
+    ) -> Result<(Vec<Family>, Option<Item>)> {
+        let like = keys::family(user, Uuid::nil());
         let prefix = like.sk.trim_end_matches(&Uuid::nil().to_string());
-        let request = self.client.query().table_name(self.name(table)?);
+        let request = self.client.query().table_name(self.name(Table::Vault)?);
         let request = request
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
             .expression_attribute_values(":pk", text(&like.pk))
             .expression_attribute_values(":prefix", text(prefix))
             .scan_index_forward(false)
             .consistent_read(true)
-            .limit(MOST_LISTED);
+            .set_exclusive_start_key(start);
         let output = request.send().await.map_err(failed("list sessions"))?;
-        Ok(output.items.unwrap_or_default())
+        let families = output.items.unwrap_or_default().into_iter();
+        let families = families.map(from_item).collect::<Result<_>>()?;
+        Ok((families, output.last_evaluated_key))
     }
 }
 
@@ -283,8 +306,8 @@ impl Transaction<'_> {
         let ttl = session.expires_at.as_second();
         let family = Family {
             session: session.id,
+            epoch: session.epoch,
             generation: 0,
-            created_at: session.created_at,
             rotated_at: session.created_at,
             ttl,
         };
@@ -296,16 +319,20 @@ impl Transaction<'_> {
         .create(Table::Vault, &keys::family(user, session.id), &family)
     }
 
-    /// Ends every session of a user that has begun by `at`, but for one perhaps. One write, however many there are.
-    pub(super) fn end_sessions(self, user: Uuid, at: Timestamp, except: Option<Uuid>) -> Self {
-        let ended = SessionsEnded { at, except };
-        match stored(&ended) {
-            Ok(ended) => {
-                let change = Change::new().set("sessions_ended", ended).if_exists("id");
-                self.update(Table::App, &keys::profile(user), change)
-                    .on_conflict(Error::NotFound("user"))
-            }
-            Err(error) => self.broken(error),
+    /// Ends every session of a user that has begun by now, but for one perhaps. One write, however many there are.
+    pub(super) fn end_sessions(self, user: Uuid, except: Option<Uuid>) -> Self {
+        let change = Change::new().next_epoch(except).if_exists("id");
+        self.update(Table::App, &keys::profile(user), change)
+            .on_conflict(Error::NotFound("user"))
+    }
+}
+
+impl Change {
+    pub(super) fn next_epoch(self, kept: Option<Uuid>) -> Self {
+        let change = self.add("session_epoch", 1);
+        match kept {
+            Some(kept) => change.set("session_kept", text(&kept.to_string())),
+            None => change.remove("session_kept"),
         }
     }
 }
