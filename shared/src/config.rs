@@ -3,11 +3,15 @@
 //! [`Config::from_env`] reads every variable once, at start, and lists all that is wrong in one error.
 //! Tests build a `Config` from a closure instead, so that no test touches the process environment.
 
+mod oidc;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use email_address::EmailAddress;
 use http::HeaderValue;
+
+pub use oidc::OidcProvider;
 
 /// Everything a function can be told from outside. The README's table lists the variables.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct Config {
     pub task_queue_url: String,
     pub secret: Option<SecretSource>,
     pub limits: Limits,
+    /// Whom people may log in with besides us.
+    pub oidc_providers: Vec<OidcProvider>,
     /// Whether `/auth/token` takes passwords, which RFC 9700 advises against: for the documentation pages.
     pub allow_password_grant: bool,
     /// Without it no mail is sent, and its task says so.
@@ -176,6 +182,7 @@ impl Config {
                 recoveries_per_hour: read.parsed_or("RECOVERY_LIMIT_PER_HOUR", "5"),
                 tokens_per_minute: read.parsed_or("TOKEN_LIMIT_PER_MINUTE", "60"),
             },
+            oidc_providers: read.oidc_providers("OIDC_PROVIDERS", relaxed),
             allow_password_grant: read.parsed_or("ALLOW_PASSWORD_GRANT", "false"),
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
@@ -185,6 +192,13 @@ impl Config {
             true => Ok(config),
             false => Err(ConfigError(read.problems)),
         }
+    }
+}
+
+impl Config {
+    /// Whether this is a developer's machine or a test, where some rules are relaxed.
+    pub fn is_local(&self) -> bool {
+        is_relaxed(&self.environment)
     }
 }
 

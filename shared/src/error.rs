@@ -42,6 +42,8 @@ pub enum Error {
     WrongPassword,
     #[error("The link has been used, has expired, or was never valid; ask for a new one.")]
     InvalidLink,
+    #[error("The login with the provider was refused: {0}.")]
+    OidcRefused(&'static str),
     #[error("This account is not active.")]
     AccountInactive,
     #[error("This needs the scope {0}.")]
@@ -109,7 +111,8 @@ impl Error {
             | Self::InvalidCursor
             | Self::SkipTooDeep(_)
             | Self::WrongPassword
-            | Self::InvalidLink => StatusCode::BAD_REQUEST,
+            | Self::InvalidLink
+            | Self::OidcRefused(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -149,6 +152,7 @@ impl Error {
             Self::InvalidRefreshToken => "invalid_refresh_token",
             Self::WrongPassword => "wrong_password",
             Self::InvalidLink => "invalid_token",
+            Self::OidcRefused(_) => "oidc_refused",
             Self::AccountInactive => "account_inactive",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::EmailTaken => "email_taken",
@@ -183,6 +187,7 @@ impl Error {
             | Self::InvalidRefreshToken
             | Self::WrongPassword
             | Self::InvalidLink
+            | Self::OidcRefused(_)
             | Self::AccountInactive
             | Self::InsufficientScope(_)
             | Self::EmailTaken

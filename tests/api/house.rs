@@ -242,6 +242,7 @@ fn every_key_is_made_in_one_file() {
         "\"TASKS#",
         "\"TOKEN#",
         "\"CLIENT",
+        "\"OIDC#",
         "\"FAILED",
         "\"JWKS",
         "\"PROFILE",

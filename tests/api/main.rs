@@ -11,6 +11,7 @@ mod house;
 mod limits;
 mod mail;
 mod oauth;
+mod oidc;
 mod recovery;
 mod sessions;
 mod system;

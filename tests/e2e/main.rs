@@ -17,6 +17,7 @@ mod life;
 mod mail;
 mod mistakes;
 mod oauth;
+mod oidc;
 mod packaging;
 mod python;
 mod stories;
@@ -90,6 +91,10 @@ fn main() -> ExitCode {
         trial(
             "mail::a_mail_server_receives_the_mails",
             mail::a_mail_server_receives_the_mails,
+        ),
+        trial(
+            "oidc::a_provider_from_npm_logs_somebody_in",
+            oidc::a_provider_from_npm_logs_somebody_in,
         ),
         trial(
             "mistakes::a_port_in_use_is_told_in_one_sentence",

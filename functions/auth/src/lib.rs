@@ -15,6 +15,8 @@ mod forgot_password;
 mod reset_password;
 mod verify_email;
 
+mod oidc;
+
 mod clients;
 mod introspect;
 mod oauth_token;
@@ -28,6 +30,7 @@ mod recovery;
 pub mod secret;
 mod token;
 
+use axum::Extension;
 use shared::App;
 use shared::http::PREFIX;
 use utoipa_axum::router::OpenApiRouter;
@@ -46,6 +49,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(verify_email::resend_verification))
         .routes(routes!(forgot_password::forgot_password))
         .routes(routes!(reset_password::reset_password))
+        .routes(routes!(oidc::begin_oidc_login))
+        .routes(routes!(oidc::finish_oidc_login))
         .routes(routes!(oauth_token::issue_token))
         .routes(routes!(introspect::introspect))
         .routes(routes!(revoke::revoke))
@@ -53,7 +58,10 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(clients::delete_client))
         .routes(routes!(clients::rotate_client));
     OpenApiRouter::new()
-        .nest(&format!("{PREFIX}/auth"), api)
+        .nest(
+            &format!("{PREFIX}/auth"),
+            api.layer(Extension(oidc::Providers::default())),
+        )
         .routes(routes!(jwks::get_jwks))
         .routes(routes!(metadata::get_server_metadata))
 }

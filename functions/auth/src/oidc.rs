@@ -107,7 +107,7 @@ pub(crate) async fn finish_oidc_login(
     }
 
     let ip = info.ip().to_string();
-    let session = Session::begin(app.clock.now(), ip, info.user_agent());
+    let session = Session::begin(&user, app.clock.now(), ip, info.user_agent());
     let audit = entry("session.began_by_oidc", &user, &info, config).about(session.id);
     app.store.begin_session_of(&user, &session, &audit).await?;
     info.note_user(user.id);

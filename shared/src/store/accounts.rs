@@ -46,8 +46,8 @@ pub struct Password {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Unique {
-    user_id: Uuid,
+pub(super) struct Unique {
+    pub(super) user_id: Uuid,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::oidc::OidcIdentity;
+
 use crate::models::one_time_token::Purpose;
 use crate::models::text::{Email, Username};
 
@@ -105,6 +107,23 @@ pub fn listed_client(id: Uuid) -> Key {
 /// In the vault: how many service clients there are.
 pub fn client_counter() -> Key {
     alone("COUNT#CLIENT".to_owned())
+}
+
+/// Whose identity at a provider this is.
+pub fn unique_oidc(identity: &OidcIdentity) -> Key {
+    let OidcIdentity { provider, hash } = identity;
+    alone(format!("UNIQUE#OIDC#{provider}#{hash}"))
+}
+
+/// The same identity beside its user.
+pub fn oidc(user: Uuid, identity: &OidcIdentity) -> Key {
+    let OidcIdentity { provider, hash } = identity;
+    of_user(user, format!("OIDC#{provider}#{hash}"))
+}
+
+/// In the vault: a login that is on its way to a provider, by the hash of its state.
+pub fn oidc_state(hash: &str) -> Key {
+    alone(format!("OIDC#{hash}"))
 }
 
 /// Counters are split so that many writers do not wait for each other.

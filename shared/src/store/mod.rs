@@ -11,6 +11,7 @@ pub mod jwks;
 pub mod keys;
 mod listing;
 pub mod meter;
+pub mod oidc;
 pub mod one_time_tokens;
 pub mod rates;
 pub mod sessions;
