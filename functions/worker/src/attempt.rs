@@ -50,7 +50,7 @@ async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
     worker.app.metrics.add(Count::TasksStarted, 1);
     let done = if task.attempts > RETRIES + 1 {
         // Each attempt has ended without a word, as when the instance runs out of memory. Enough.
-        let cause = anyhow("its worker died each time");
+        let cause = because("its worker died each time");
         Err(Error::Refused(cause))
     } else {
         attempt(worker, &task, PATIENCE.saturating_sub(begun.elapsed())).await
@@ -86,8 +86,8 @@ async fn attempt(worker: &Worker, task: &StoredTask, patience: Duration) -> Resu
     let work = AssertUnwindSafe(execute(worker, task)).catch_unwind();
     match tokio::time::timeout(patience, work).await {
         Ok(Ok(done)) => done,
-        Ok(Err(_panic)) => Err(Error::Internal(anyhow("the task panicked"))),
-        Err(_) => Err(Error::Unavailable(anyhow("the task took too long"))),
+        Ok(Err(_panic)) => Err(Error::Internal(because("the task panicked"))),
+        Err(_) => Err(Error::Unavailable(because("the task took too long"))),
     }
 }
 
@@ -142,6 +142,6 @@ fn log(task: &StoredTask, ending: &Ending, spent: Duration, usage: &Usage) {
     }
 }
 
-fn anyhow(text: &'static str) -> anyhow::Error {
+fn because(text: &'static str) -> anyhow::Error {
     anyhow::Error::msg(text)
 }
