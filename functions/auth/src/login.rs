@@ -23,7 +23,7 @@ use crate::token::Token;
 /// Log in
 ///
 /// With e-mail or user name and password, as JSON or as a form (`username`, `password`). Limited per address; after five
-/// failures with one name the answers for it come later and later, up to two seconds.
+/// failures for one account the answers for it come later and later, up to two seconds.
 ///
 /// Three round trips: the limit is read with the login name, before any password is hashed, and counted in
 /// the same write as the outcome. Requests that were let in together cannot pass the limit that way: whoever

@@ -8,10 +8,10 @@ use http::header::LOCATION;
 use serde::Deserialize;
 use shared::auth::passwords;
 use shared::http::{Body, PREFIX, Problem, RequestInfo};
+use shared::models::User;
 use shared::models::audit::AuditEntry;
 use shared::models::password::NewPassword;
 use shared::models::text::{Email, Name, Phone, Username};
-use shared::models::{User, time};
 use shared::store::rates::Rule;
 use shared::{App, Error, Result, wire};
 use utoipa::ToSchema;
@@ -45,7 +45,7 @@ pub(crate) async fn register(
         limit: app.config.limits.registrations_per_hour,
         seconds: 3_600,
     };
-    let window = rule.window(&info.limit_subject(), time::now());
+    let window = rule.window(&info.limit_subject(), app.clock.now());
     info.note_limit(app.store.take(&window).await?);
 
     let hash = passwords::hash(account.password.reveal()).await?;

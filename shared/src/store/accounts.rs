@@ -65,30 +65,13 @@ impl Store {
         password_hash: &str,
         audit: &AuditEntry,
     ) -> Result<()> {
-        let unique = Unique { user_id: user.id };
         let password = StoredPassword {
             hash: password_hash.to_owned(),
             changed_at: user.created_at,
         };
-        let mut transaction = self
-            .transaction()
-            .create(Table::App, &keys::unique_email(&user.email), &unique)
-            .on_conflict(Error::EmailTaken);
-        if let Some(username) = &user.username {
-            transaction = transaction
-                .create(Table::App, &keys::unique_username(username), &unique)
-                .on_conflict(Error::UsernameTaken);
-        }
-        transaction
-            .create(Table::App, &keys::profile(user.id), user)
+        self.transaction()
+            .new_user(user, audit)
             .create(Table::Vault, &keys::password(user.id), &password)
-            .update(
-                Table::App,
-                &keys::user_counter(user.id),
-                Change::new().add("count", 1),
-            )
-            .audit(user.id, audit)
-            .event(Event::UserCreated(user))
             .commit()
             .await
     }
@@ -270,6 +253,29 @@ impl LoginName {
 }
 
 impl Transaction<'_> {
+    /// Writes all of a new user but how they prove who they are: unique names, profile, count, audit entry, and the
+    /// tasks that follow.
+    pub(super) fn new_user(self, user: &User, audit: &AuditEntry) -> Self {
+        let unique = Unique { user_id: user.id };
+        let mut transaction = self
+            .create(Table::App, &keys::unique_email(&user.email), &unique)
+            .on_conflict(Error::EmailTaken);
+        if let Some(username) = &user.username {
+            transaction = transaction
+                .create(Table::App, &keys::unique_username(username), &unique)
+                .on_conflict(Error::UsernameTaken);
+        }
+        transaction
+            .create(Table::App, &keys::profile(user.id), user)
+            .update(
+                Table::App,
+                &keys::user_counter(user.id),
+                Change::new().add("count", 1),
+            )
+            .audit(user.id, audit)
+            .event(Event::UserCreated(user))
+    }
+
     /// Adds an entry to a user's audit trail.
     pub fn audit(self, user: Uuid, entry: &AuditEntry) -> Self {
         self.create(Table::App, &keys::audit(user, entry.at, entry.id), entry)

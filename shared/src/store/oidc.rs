@@ -10,7 +10,6 @@ use super::change::text;
 use super::{Change, Store, Table, Transaction, failed, from_item, keys, to_item};
 use crate::auth::OneTimeToken;
 use crate::error::{Error, Result};
-use crate::events::Event;
 use crate::models::User;
 use crate::models::audit::AuditEntry;
 
@@ -151,19 +150,9 @@ impl Store {
         user: &User,
         audit: &AuditEntry,
     ) -> Result<()> {
-        let unique = Unique { user_id: user.id };
         self.transaction()
             .identity(user, identity)
-            .create(Table::App, &keys::unique_email(&user.email), &unique)
-            .on_conflict(Error::EmailTaken)
-            .create(Table::App, &keys::profile(user.id), user)
-            .update(
-                Table::App,
-                &keys::user_counter(user.id),
-                Change::new().add("count", 1),
-            )
-            .audit(user.id, audit)
-            .event(Event::UserCreated(user))
+            .new_user(user, audit)
             .commit()
             .await
     }
