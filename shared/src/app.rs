@@ -1,12 +1,12 @@
 //! The state of an instance: what its configuration, clients and keys are.
 
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use aws_types::SdkConfig;
 use jsonwebtoken::Validation;
 
-use crate::auth::{Keyring, SigningKeys, tokens};
+use crate::auth::{Keyring, Signing, SigningKeys, tokens};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Context, Result};
@@ -29,7 +29,8 @@ pub struct Inner {
     pub leases: Leases,
     /// What access tokens are checked against.
     pub validation: Validation,
-    signing: OnceLock<SigningKeys>,
+    /// What tokens are signed with; only `auth` has keys.
+    pub signing: Signing,
 }
 
 impl App {
@@ -53,7 +54,7 @@ impl App {
             metrics,
             keyring: Keyring::default(),
             leases: Leases::default(),
-            signing: OnceLock::new(),
+            signing: Signing::default(),
         }))
     }
 
@@ -70,14 +71,14 @@ impl App {
     pub async fn sign_with(&self, keys: SigningKeys) -> Result<()> {
         let published = self.store.publish_key(keys.public_key()).await?;
         self.keyring.learn(&published);
-        // Only the first keys of an instance's life count.
-        let _ = self.signing.set(keys);
+        self.signing.take(keys, self.clock.seconds());
         Ok(())
     }
 
     /// The keys to sign with; only `auth` has them.
-    pub fn signing(&self) -> Result<&SigningKeys> {
-        self.signing.get().context("this function signs no tokens")
+    pub fn signing(&self) -> Result<Arc<SigningKeys>> {
+        let keys = self.signing.keys();
+        keys.context("this function signs no tokens")
     }
 }
 

@@ -1,9 +1,10 @@
 //! The stories: what actors do through the public API, and what they see. What all functions share has files of
-//! its own: `bad_input.rs`, `events.rs`, and the rules of the house in `house.rs`.
+//! its own: `bad_input.rs`, `events.rs`, and the rules of the house in `house.rs`. `aws.rs` has no stories.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod auth;
+mod aws;
 mod bad_input;
 mod events;
 mod faults;
@@ -13,6 +14,7 @@ mod mail;
 mod oauth;
 mod oidc;
 mod recovery;
+mod rotation;
 mod sessions;
 mod system;
 mod tasks;

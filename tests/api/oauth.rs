@@ -17,13 +17,13 @@ const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
 const CREDENTIALS: (&str, &str) = ("grant_type", "client_credentials");
 
 /// What an administrator was shown of a client.
-struct Client {
+pub(crate) struct Client {
     id: String,
     secret: String,
 }
 
 impl Client {
-    async fn new(admin: &Actor<'_>, scopes: &[&str]) -> Self {
+    pub(crate) async fn new(admin: &Actor<'_>, scopes: &[&str]) -> Self {
         let body = json!({"name": "billing", "scopes": scopes});
         Self::of(&admin.post(CLIENTS, body).await.expect(201))
     }
@@ -37,7 +37,7 @@ impl Client {
     }
 
     /// The program itself, which sends its secret in the header.
-    fn actor<'a>(&self, stage: &'a Stage) -> Actor<'a> {
+    pub(crate) fn actor<'a>(&self, stage: &'a Stage) -> Actor<'a> {
         self.authenticate(stage.anon())
     }
 
@@ -64,7 +64,7 @@ impl Client {
     }
 }
 
-async fn form(actor: &Actor<'_>, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn form(actor: &Actor<'_>, path: &str, fields: &[(&str, &str)]) -> Answer {
     let fields = fields
         .iter()
         .map(|(name, value)| format!("{name}={}", encoded(value)));
@@ -102,7 +102,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
 }
 
-async fn introspected(actor: &Actor<'_>, token: &str) -> Value {
+pub(crate) async fn introspected(actor: &Actor<'_>, token: &str) -> Value {
     let answer = form(actor, INTROSPECT, &[("token", token)]).await;
     assert_eq!(answer.header("cache-control"), "no-store");
     answer.expect(200).json()

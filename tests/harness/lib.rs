@@ -26,4 +26,4 @@ pub use gateway::{Gateway, function_of};
 pub use instance::Instance;
 pub use mail::{Mail, MailFolder, token_hash};
 pub use runtime_api::RuntimeApi;
-pub use stage::{PASSWORD, Stage, routers, template};
+pub use stage::{PASSWORD, SECRET, Stage, routers, template};

@@ -24,7 +24,8 @@ use crate::{Actor, Answer, Gateway};
 /// The password of every actor.
 pub const PASSWORD: &str = "Correct-horse-7";
 
-const SECRET: &str = "the secret of the tests, known to all";
+/// The secret of every bundle.
+pub const SECRET: &str = "the secret of the tests, known to all";
 
 static AWS: LazyLock<LocalAws> =
     LazyLock::new(|| LocalAws::start(Storage::Memory, Ports::Any).expect("the local AWS starts"));

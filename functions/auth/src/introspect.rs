@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::oauth_error::{OauthError, OauthProblem};
 use crate::oauth_token::OauthForm;
+use crate::secret;
 
 /// Introspect
 ///
@@ -43,7 +44,7 @@ pub(crate) async fn introspect(
     }
     info.note_limit(app.permit(&client.id.to_string()).await?);
     let token = form.required("token")?;
-    let found = match app.signing()?.read_refresh(token) {
+    let found = match secret::read_refresh(&app, token).await? {
         Some(token) => inspect_refresh(&app, &token).await?,
         None => inspect_access(&app, &info, token).await?,
     };

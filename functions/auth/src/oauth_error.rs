@@ -93,6 +93,18 @@ impl OauthError {
         }
     }
 
+    /// Who authenticates with a client's id and secret is challenged by the scheme that takes them.
+    fn challenge(&self) -> Option<HeaderValue> {
+        let challenge = match self {
+            Self::InvalidClient => "Basic realm=\"sheaf\"".to_owned(),
+            Self::InsufficientScope(scope) => {
+                format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")
+            }
+            _ => return None,
+        };
+        HeaderValue::from_str(&challenge).ok()
+    }
+
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::House(Error::RateLimited(limit)) => Some(limit.retry_after),
@@ -121,8 +133,7 @@ impl IntoResponse for OauthError {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Self::InvalidClient = self {
-            let challenge = HeaderValue::from_static("Basic realm=\"sheaf\"");
+        if let Some(challenge) = self.challenge() {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
         let extensions = response.extensions_mut();
@@ -156,6 +167,12 @@ mod tests {
                 None,
             ),
             (OauthError::InvalidClient, 401, "invalid_client", None),
+            (
+                OauthError::InsufficientScope("tokens:introspect"),
+                403,
+                "insufficient_scope",
+                None,
+            ),
             (OauthError::InvalidGrant, 400, "invalid_grant", None),
             (
                 OauthError::House(Error::RateLimited(limit)),
@@ -195,7 +212,7 @@ mod tests {
             let header = header.map(|value| value.to_str().unwrap());
             assert_eq!(header, retry_after, "{code}");
             let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
-            assert_eq!(challenged, status == 401, "{code}");
+            assert_eq!(challenged, matches!(status, 401 | 403), "{code}");
         }
     }
 }

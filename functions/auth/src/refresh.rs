@@ -11,6 +11,7 @@ use shared::store::sessions::Rotation;
 use shared::{App, Error, Result};
 use utoipa::ToSchema;
 
+use crate::secret;
 use crate::token::Token;
 
 /// Refresh
@@ -47,7 +48,7 @@ pub(crate) struct Refresh {
 /// The exchange. One conditional update, and at the same time one read of the user, who may have been deactivated.
 pub(crate) async fn rotate(app: &App, info: &RequestInfo, token: &str) -> Result<Token> {
     let refused = Error::InvalidRefreshToken;
-    let Some(token) = app.signing()?.read_refresh(token) else {
+    let Some(token) = secret::read_refresh(app, token).await? else {
         return Err(refused);
     };
     let RefreshToken { user, session, .. } = token;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::introspect::SentToken;
 use crate::oauth_error::{OauthError, OauthProblem};
 use crate::oauth_token::OauthForm;
+use crate::secret;
 
 /// Revoke
 ///
@@ -54,7 +55,8 @@ async fn session_of(
     token: &str,
 ) -> Result<Option<(Uuid, Uuid)>, OauthError> {
     // A refresh token that was used is taken too: whoever sends it has had the session.
-    if let Some(RefreshToken { user, session, .. }) = app.signing()?.read_refresh(token) {
+    let refresh = secret::read_refresh(app, token).await?;
+    if let Some(RefreshToken { user, session, .. }) = refresh {
         return Ok(Some((user, session)));
     }
     let url = info.public_url(&app.config);

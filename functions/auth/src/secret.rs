@@ -2,7 +2,8 @@
 
 use aws_sdk_secretsmanager::Client;
 use futures_util::future::try_join;
-use shared::auth::SigningKeys;
+use shared::auth::tokens::is_like_refresh;
+use shared::auth::{RefreshToken, SigningKeys};
 use shared::config::{Hidden, SecretSource, weakness};
 use shared::{App, Context, Error, Result};
 
@@ -22,6 +23,23 @@ pub async fn unlock(app: &App) -> Result<()> {
         keys = keys.after(before.reveal())?;
     }
     app.sign_with(keys).await
+}
+
+/// What a refresh token says; `None` if it is none of ours.
+///
+/// One that these keys do not know may be of a secret that was rotated while this instance was running. Then the secret
+/// is fetched again, at most once a minute; if that fails, nobody is told that their token is wrong.
+pub(crate) async fn read_refresh(app: &App, token: &str) -> Result<Option<RefreshToken>> {
+    let known = app.signing()?.read_refresh(token);
+    let may_rotate = matches!(app.config.secret, Some(SecretSource::Arn(_)));
+    if known.is_some() || !may_rotate || !is_like_refresh(token) {
+        return Ok(known);
+    }
+    if !app.signing.is_stale(app.clock.seconds()) {
+        return Ok(None);
+    }
+    unlock(app).await?;
+    Ok(app.signing()?.read_refresh(token))
 }
 
 /// The secret, and the one that it has replaced, if Secrets Manager still has it.
@@ -50,7 +68,10 @@ async fn version(client: &Client, arn: &str, stage: &str) -> Result<Option<Hidde
         }
         Err(error) => match error.into_service_error() {
             error if error.is_resource_not_found_exception() => Ok(None),
-            error => Err(error).context("read the secret"),
+            error => {
+                let cause = anyhow::Error::new(error).context("read the secret");
+                Err(Error::Unavailable(cause))
+            }
         },
     }
 }

@@ -100,6 +100,32 @@ pub(super) fn base64url(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
+/// The keys that an instance signs with, and when it has fetched them.
+#[derive(Default)]
+pub struct Signing(RwLock<Option<(Arc<SigningKeys>, i64)>>);
+
+/// Made-up tokens must not make us fetch the secret for each of them. In seconds.
+const FETCH_AGAIN_AFTER: i64 = 60;
+
+impl Signing {
+    pub(crate) fn take(&self, keys: SigningKeys, now: i64) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((Arc::new(keys), now));
+    }
+
+    pub(crate) fn keys(&self) -> Option<Arc<SigningKeys>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map(|(keys, _)| keys.clone())
+    }
+
+    /// Whether the secret was fetched so long ago that another may be in use by now.
+    pub fn is_stale(&self, now: i64) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let fetched = known.as_ref().map(|(_, at)| *at);
+        fetched.is_none_or(|at| now - at >= FETCH_AGAIN_AFTER)
+    }
+}
+
 /// The public keys that this instance knows, fetched again when a token names one that it does not.
 #[derive(Default)]
 pub struct Keyring(RwLock<Known>);

@@ -63,6 +63,9 @@ pub enum TokenKind {
     Service,
 }
 
+/// The length of a refresh token: 36 bytes of what it says and 32 of its HMAC, in base64url.
+const REFRESH_LENGTH: usize = 91;
+
 /// What a refresh token says, once its HMAC was found right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
@@ -145,6 +148,11 @@ impl SigningKeys {
             generation: u32::from_be_bytes(said[32..].try_into().ok()?),
         })
     }
+}
+
+/// Whether a text could be a refresh token of ours, of whatever secret.
+pub fn is_like_refresh(token: &str) -> bool {
+    token.len() == REFRESH_LENGTH
 }
 
 impl Claims {
