@@ -1,4 +1,6 @@
 //! `cargo dev`: the whole bundle on this machine, with one command and without an AWS account.
+//!
+//! Its subcommands work on the data of one that runs, and some of them on that of a deployment.
 
 #![expect(
     clippy::print_stdout,
@@ -13,12 +15,38 @@ mod mail;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use clap::Parser;
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use local::aws::Endpoints;
+use local::template::Template;
+use local::{environment, load, provision, shell};
+use shared::models::User;
+use shared::store::tasks::NewTask;
+use shared::tasks::Task;
+use shared::{App, Config, ids};
+use tokio::net::TcpStream;
 
 /// Runs the whole bundle on this machine, without an AWS account.
 #[derive(Debug, Parser)]
-#[command(name = "cargo dev", bin_name = "cargo dev")]
+#[command(
+    name = "cargo dev",
+    bin_name = "cargo dev",
+    args_conflicts_with_subcommands = true
+)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Runs the whole bundle on this machine, without an AWS account.
+#[derive(Debug, Args)]
 struct Options {
     /// The port of the API. DynamoDB, SQS and S3 take the next three if those are free.
     #[arg(long, default_value_t = 9000, value_parser = clap::value_parser!(u16).range(1..=65_532))]
@@ -45,13 +73,154 @@ struct Options {
     reset: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fill the empty tables of a running `cargo dev` with people who are made up.
+    Load {
+        /// How many.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(load::MOST)))]
+        users: u32,
+
+        #[command(flatten)]
+        place: Place,
+    },
+
+    /// Bring what the search finds in line with the users as they are.
+    Reindex {
+        /// Only write the task, and leave the work to the worker.
+        #[arg(long)]
+        background: bool,
+
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Whose data it is.
+#[derive(Debug, Args)]
+struct Place {
+    /// The port of a running `cargo dev`. Without it the variables of the functions (APP_TABLE, AWS_REGION and so on)
+    /// name the place if they are set; otherwise it is 9000.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_532))]
+    port: Option<u16>,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match dev::run(Options::parse()).await {
+    let Arguments { options, command } = Arguments::parse();
+    let ended = match command {
+        None => dev::run(options).await,
+        Some(Command::Load { users, place }) => load_users(&place, users).await,
+        Some(Command::Reindex { background, place }) => reindex_users(&place, background).await,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{} {error:#}", console::failure());
             ExitCode::FAILURE
         }
     }
+}
+
+async fn load_users(place: &Place, users: u32) -> Result<()> {
+    let app = place.app().await?;
+    if !app.config.is_local() || app.config.aws.dynamodb_endpoint.is_none() {
+        bail!("people are made up for the local AWS only, and APP_TABLE names a table elsewhere");
+    }
+    let begun = Instant::now();
+    let bar = bar("users", users.into())?;
+    let loaded = load::users(&app, users, |more| bar.inc(more)).await;
+    bar.finish_and_clear();
+    loaded?;
+    let seconds = begun.elapsed().as_secs_f32();
+    console::done("users", format!("{users} made up after {seconds:.1} s"));
+    Ok(())
+}
+
+/// How many users a page of the walk has, and how many of them are worked on at a time.
+const PAGE: u32 = 100;
+const AT_ONCE: usize = 8;
+
+async fn reindex_users(place: &Place, background: bool) -> Result<()> {
+    let app = place.app().await?;
+    if background {
+        let task = NewTask::new(Task::Reindex { after: None });
+        let written = app.store.add_task(&task).await;
+        written.context("the task could not be written")?;
+        console::done("reindex", format!("left to the worker as task {}", task.id));
+        return Ok(());
+    }
+    let bar = bar("reindex", app.store.count_users().await?)?;
+    let indexed = reindex_all(&app, &bar).await;
+    bar.finish_and_clear();
+    let users = indexed.context("not all users were reindexed; try again in a minute")?;
+    console::done("reindex", format!("{users} users"));
+    Ok(())
+}
+
+/// Answers how many there were.
+async fn reindex_all(app: &App, bar: &ProgressBar) -> Result<u64> {
+    let task = ids::new();
+    let mut after = None;
+    let mut count = 0;
+    loop {
+        let page = app.store.users_after(after, PAGE).await?;
+        let Some(last) = page.last().copied() else {
+            return Ok(count);
+        };
+        count += page.len() as u64;
+        let users = stream::iter(page).map(|id| app.store.index::<User>(id, task, true));
+        let mut users = users.buffer_unordered(AT_ONCE);
+        while let Some(indexed) = users.next().await {
+            indexed?;
+            bar.inc(1);
+        }
+        after = Some(last);
+    }
+}
+
+fn bar(name: &'static str, total: u64) -> Result<ProgressBar> {
+    let style = "  {spinner} {msg:13} {bar:30} {human_pos} of {human_len}, {eta} left";
+    let style = ProgressStyle::with_template(style)?;
+    let bar = ProgressBar::new(total).with_style(style).with_message(name);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    Ok(bar)
+}
+
+impl Place {
+    async fn app(&self) -> Result<App> {
+        let config = match self.port {
+            None if shell::variable("APP_TABLE").is_some() => Config::from_env()?,
+            port => running(port.unwrap_or(9000)).await?,
+        };
+        let (table, region) = (&config.app_table, &config.aws.region);
+        let at = config.aws.dynamodb_endpoint.as_ref().unwrap_or(region);
+        console::done("DynamoDB", format!("{table} at {at}"));
+        App::new(config)
+    }
+}
+
+/// What the functions of a `cargo dev` are told that runs on this port.
+async fn running(port: u16) -> Result<Config> {
+    let dynamodb = port + 1;
+    if TcpStream::connect(("127.0.0.1", dynamodb)).await.is_err() {
+        bail!(
+            "nothing listens on port {dynamodb}, where `cargo dev --port {port}` has its DynamoDB; start that in \
+             another terminal and try again, or name the port of another one with `--port`"
+        );
+    }
+    let url = |offset| format!("http://127.0.0.1:{}", port + offset);
+    let endpoints = Endpoints {
+        dynamodb: url(1),
+        sqs: url(2),
+        s3: url(3),
+    };
+    let template = Template::read(&folder::root()?.join("template.yaml"))?;
+    // They are there; this tells their names, and whether they are those that this code needs.
+    let mut references = provision::create_tables(&endpoints.dynamodb, &template, "").await?;
+    references.extend(provision::create_queues(&endpoints.sqs, &template, "").await?);
+    let mut variables = environment::from_template(&template, &references, |_| None)?;
+    variables.extend(environment::aws(&endpoints));
+    variables.insert("ENVIRONMENT".to_owned(), "local".to_owned());
+    Ok(Config::from_lookup(|name| variables.get(name).cloned())?)
 }

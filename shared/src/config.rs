@@ -34,6 +34,8 @@ pub struct Config {
     pub oidc_providers: Vec<OidcProvider>,
     /// Whether `/auth/token` takes passwords, which RFC 9700 advises against: for the documentation pages.
     pub allow_password_grant: bool,
+    /// How long an audit entry is kept.
+    pub audit_retention_days: u32,
     /// Without it no mail is sent, and its task says so.
     pub mail_url: Option<MailUrl>,
     /// The sender, as `Name <address>`.
@@ -184,6 +186,7 @@ impl Config {
             },
             oidc_providers: read.oidc_providers("OIDC_PROVIDERS", relaxed),
             allow_password_grant: read.parsed_or("ALLOW_PASSWORD_GRANT", "false"),
+            audit_retention_days: read.parsed_or("AUDIT_RETENTION_DAYS", "365"),
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,

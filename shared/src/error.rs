@@ -58,6 +58,10 @@ pub enum Error {
     LimitReached(&'static str),
     #[error("{0}")]
     IllegalTransition(&'static str),
+    #[error("Nobody else could administrate then; make somebody else an administrator first.")]
+    LastAdmin,
+    #[error("Delete yourself at /users/me.")]
+    CannotDeleteSelf,
     #[error("The resource is not the one that If-Match names.")]
     PreconditionFailed,
     #[error("Too many requests; try again in {} seconds.", .0.retry_after)]
@@ -112,6 +116,7 @@ impl Error {
             | Self::SkipTooDeep(_)
             | Self::WrongPassword
             | Self::InvalidLink
+            | Self::CannotDeleteSelf
             | Self::OidcRefused(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -126,6 +131,7 @@ impl Error {
             | Self::UsernameTaken
             | Self::Stale
             | Self::IllegalTransition(_)
+            | Self::LastAdmin
             | Self::LimitReached(_) => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -160,6 +166,8 @@ impl Error {
             Self::Stale => "stale",
             Self::LimitReached(_) => "limit_reached",
             Self::IllegalTransition(_) => "illegal_transition",
+            Self::LastAdmin => "last_admin",
+            Self::CannotDeleteSelf => "cannot_delete_self",
             Self::PreconditionFailed => "precondition_failed",
             Self::RateLimited(_) => "rate_limited",
             Self::Unavailable(_) => "unavailable",
@@ -194,6 +202,8 @@ impl Error {
             | Self::UsernameTaken
             | Self::LimitReached(_)
             | Self::IllegalTransition(_)
+            | Self::LastAdmin
+            | Self::CannotDeleteSelf
             | Self::PreconditionFailed
             | Self::Refused(_) => false,
         }

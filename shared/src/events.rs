@@ -12,15 +12,23 @@ use crate::tasks::Task;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// `user.created`: somebody has registered.
+    /// `user.created`: somebody has registered, or was given an account with a password.
     UserCreated(&'a User),
+    /// `user.invited`: somebody was given an account and is to choose the password. Instead of `user.created`.
+    UserInvited(&'a User),
     /// `user.activated`: an account may be used again.
     UserActivated(&'a User),
+    /// `user.email_change_asked`: the user, as they are now, has a pending address.
+    UserEmailChangeAsked { user: &'a User },
     /// `user.email_changed`: the user, as they are now, had another address before.
     UserEmailChanged {
         user: &'a User,
         old_email: &'a Email,
     },
+    /// `user.texts_changed`: something changed that a search looks into.
+    UserTextsChanged(&'a User),
+    /// `user.deleted`: the account is closed, and what is left of it is to go.
+    UserDeleted(&'a User),
 }
 
 impl Event<'_> {
@@ -33,14 +41,31 @@ impl Event<'_> {
                 if !user.is_verified {
                     tasks.push(Task::VerificationMail { user_id });
                 }
-                of(user, tasks)
+                let mut tasks = of(user, tasks);
+                tasks.push(index(user));
+                tasks
+            }
+            Self::UserInvited(user) => {
+                let mut tasks = of(user, vec![Task::InvitationMail { user_id: user.id }]);
+                tasks.push(index(user));
+                tasks
             }
             Self::UserActivated(user) => of(user, vec![Task::WelcomeMail { user_id: user.id }]),
+            Self::UserEmailChangeAsked { user } => {
+                let user_id = user.id;
+                let told = user.pending_email.clone();
+                let told = told.map(|new_email| Task::EmailChangeAskedMail { user_id, new_email });
+                let mut tasks = vec![Task::VerificationMail { user_id }];
+                tasks.extend(told);
+                of(user, tasks)
+            }
             Self::UserEmailChanged { user, old_email } => {
                 let (user_id, old_email) = (user.id, old_email.clone());
-                let told = Task::EmailChangedMail { user_id, old_email };
-                of(user, vec![Task::VerificationMail { user_id }, told])
+                of(user, vec![Task::EmailChangedMail { user_id, old_email }])
             }
+            Self::UserTextsChanged(user) => vec![index(user)],
+            // Nobody's: the tasks of the user are erased too.
+            Self::UserDeleted(user) => vec![NewTask::new(Task::EraseUser { user_id: user.id })],
         }
     }
 }
@@ -49,4 +74,9 @@ impl Event<'_> {
 fn of(user: &User, tasks: Vec<Task>) -> Vec<NewTask> {
     let owned = |task| NewTask::new(task).owned_by(user.id);
     tasks.into_iter().map(owned).collect()
+}
+
+/// Nobody's: it is no business of the user's, whose list shows what was done for them.
+fn index(user: &User) -> NewTask {
+    NewTask::new(Task::IndexUser { user_id: user.id })
 }

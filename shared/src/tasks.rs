@@ -22,7 +22,7 @@ use crate::models::text::Email;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Task {
-    /// Ask a user to confirm their e-mail address.
+    /// Ask a user to confirm their e-mail address, or the one that they want to have.
     VerificationMail { user_id: Uuid },
     /// Greet a user whose account is ready.
     WelcomeMail { user_id: Uuid },
@@ -32,8 +32,16 @@ pub enum Task {
     PasswordResetMail { email: Email },
     /// Invite a user whose account somebody else has made.
     InvitationMail { user_id: Uuid },
+    /// Tell the address of an account that somebody has asked for another.
+    EmailChangeAskedMail { user_id: Uuid, new_email: Email },
     /// Tell the old address that the account has another now.
     EmailChangedMail { user_id: Uuid, old_email: Email },
+    /// Erase what is left of a deleted user.
+    EraseUser { user_id: Uuid },
+    /// Bring the search rows of a user up to date.
+    IndexUser { user_id: Uuid },
+    /// Rebuild the search rows of all users, a page at a time: the one after this user, or the first.
+    Reindex { after: Option<Uuid> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

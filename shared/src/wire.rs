@@ -8,11 +8,13 @@ use uuid::Uuid;
 use crate::models::text::{Email, Name, Phone, Username, Website};
 use crate::models::{self, Role};
 
-/// A user, as they see themselves.
+/// A user, as they see themselves, and as those see them who may read users.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct User {
     pub id: Uuid,
     pub email: Email,
+    /// The address that takes its place once it is verified.
+    pub pending_email: Option<Email>,
     pub username: Option<Username>,
     pub first_name: Option<Name>,
     pub last_name: Option<Name>,
@@ -35,6 +37,7 @@ impl From<models::User> for User {
         Self {
             id: user.id,
             email: user.email,
+            pending_email: user.pending_email,
             username: user.username,
             first_name: user.first_name,
             last_name: user.last_name,
@@ -49,6 +52,30 @@ impl From<models::User> for User {
             is_superuser: user.role == Role::Admin,
             created_at: user.created_at,
             updated_at: user.updated_at,
+        }
+    }
+}
+
+/// A user, as any other sees them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PublicUser {
+    pub id: Uuid,
+    pub username: Option<Username>,
+    pub full_name: Option<Name>,
+    pub desired_name: Option<Name>,
+    pub avatar_url: Option<String>,
+    pub created_at: Timestamp,
+}
+
+impl From<models::User> for PublicUser {
+    fn from(user: models::User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            full_name: user.full_name,
+            desired_name: user.desired_name,
+            avatar_url: user.avatar_url,
+            created_at: user.created_at,
         }
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! What is promised: a change and its tasks are written together or not at all; each task's effect is there exactly
 //! once, or the task is listed as failed; two lease times after the last fault nothing is open any more. The effect is
-//! a mail in a folder, named after its task, whose link is the one that the vault knows.
+//! a mail in a folder, named after its task, whose link is the one that the vault knows; or that a search finds exactly
+//! what it should.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use lambda_http::aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use shared::metrics::Count;
-use shared::models::User;
 use shared::models::audit::AuditEntry;
 use shared::models::page::{From, Slice};
 use shared::models::text::Email;
+use shared::models::{User, search};
 use shared::store::tasks::{Claim, Ending, LEASE, NewTask, StoredTask, TaskError};
 use shared::tasks::{Status, Task};
 use shared::{App, ids};
@@ -122,15 +123,21 @@ impl World {
         let failed = self.stage.app.store.failed_tasks(&failed).await.unwrap();
         let failed: BTreeSet<Uuid> = failed.items.iter().map(|task| task.id).collect();
 
+        let index = |task: &&StoredTask| task.kind == "index_user" && task.status != Status::Failed;
+        let indexed = all.iter().filter(index).count();
+        let records = items.iter().filter(|item| item.contains("\"SEARCH#USER#"));
+        assert!(records.count() >= indexed, "not indexed: {story}");
         for user in &self.users {
             let exists = self.stage.app.store.user(user.id).await.unwrap().is_some();
             let tasks: Vec<_> = all.iter().filter(|t| t.owner == Some(user.id)).collect();
             let expected = if exists { 2 } else { 0 };
             assert_eq!(tasks.len(), expected, "tasks of a user: {story}");
+            check_search(user, &items, story);
         }
         for task in &all {
             let id = task.id.to_string();
             match task.status {
+                Status::Succeeded if task.kind == "index_user" => {}
                 Status::Succeeded => {
                     let mail = self.mails.read(&id);
                     if mail.text.contains("token=") {
@@ -151,6 +158,38 @@ impl World {
         assert!(
             self.mails.ids().is_subset(&ids),
             "a mail of nobody: {story}"
+        );
+    }
+}
+
+/// Asserts that a user is found by all that they should be found by and by nothing else, once that was begun.
+fn check_search(user: &User, items: &[String], story: &str) {
+    let id = user.id.to_string();
+    let of_user = |what: &str| {
+        let found = items
+            .iter()
+            .filter(|item| item.contains(what) && item.contains(&id));
+        found.collect::<Vec<_>>()
+    };
+    let [record] = of_user("\"SEARCH#USER#")[..] else {
+        return;
+    };
+    // The task was given up, and is listed.
+    if record.contains("is_dirty") {
+        return;
+    }
+    let texts = user.search_texts();
+    let expected = search::suffixes(texts.iter().map(String::as_str));
+    assert_eq!(
+        of_user("\"SUFFIX#USER#").len(),
+        expected.len(),
+        "rows: {story}"
+    );
+    for suffix in expected {
+        let row = format!("\"{suffix} {id}\"");
+        assert!(
+            items.iter().any(|item| item.contains(&row)),
+            "{suffix}: {story}"
         );
     }
 }
@@ -267,13 +306,15 @@ async fn a_worker_may_die_at_any_of_its_calls() {
             world.register(&Faults::new(Schedule::NONE)).await;
             let user_id = world.users[0].id;
             let old_email = Email::parse("old@example.com").unwrap();
+            let new_email = Email::parse("new@example.com").unwrap();
             let email = || world.users[0].email.clone();
-            // The registration has caused the other two kinds.
+            // The registration has caused the other three kinds.
             for task in [
                 Task::PasswordResetMail { email: email() },
                 Task::VerificationMailAgain { email: email() },
                 Task::InvitationMail { user_id },
                 Task::EmailChangedMail { user_id, old_email },
+                Task::EmailChangeAskedMail { user_id, new_email },
             ] {
                 let task = NewTask::new(task);
                 world.stage.app.store.add_task(&task).await.unwrap();
@@ -284,10 +325,10 @@ async fn a_worker_may_die_at_any_of_its_calls() {
             world.deliver(batch, &faults).await;
             world.settle(20).await;
             world.check(&format!("{fault:?} at call {number}")).await;
-            assert_eq!(world.mails.ids().len(), 6);
+            assert_eq!(world.mails.ids().len(), 7);
             if world.faults() == 0 {
-                let calls = "six claims, users and ends, two addresses, four tokens";
-                assert_eq!(number, 6 + 6 + 6 + 2 + 4, "{calls}");
+                let calls = "eight claims, users and ends, two addresses, four tokens; of the search, three notes and a batch of rows";
+                assert_eq!(number, 8 + 8 + 8 + 2 + 4 + 3 + 1, "{calls}");
                 break;
             }
         }
@@ -345,8 +386,8 @@ async fn ten_workers_with_the_same_messages_run_each_task_once() {
     });
     futures_util::future::join_all(handled).await;
     let total = |count| apps.iter().map(|app| app.metrics.total(count)).sum::<u64>();
-    assert_eq!(total(Count::TasksStarted), 10);
-    assert_eq!(total(Count::TasksSucceeded), 10);
+    assert_eq!(total(Count::TasksStarted), 15);
+    assert_eq!(total(Count::TasksSucceeded), 15);
     world.check("ten workers").await;
 }
 
@@ -356,24 +397,29 @@ async fn a_task_that_kills_its_worker_takes_no_neighbour_with_it_twice() {
     for _ in 0..2 {
         world.register(&Faults::new(Schedule::NONE)).await;
     }
-    // Three tasks come again, because a worker has died of one of them; a fourth comes for the first time.
+    // Three tasks come again, because a worker has died of one of them; a fourth comes for the first time. Two more are
+    // left out.
     let mut batch = SqsEvent::default();
     batch.records = world.stage.receive().await;
+    assert_eq!(batch.records.len(), 6);
+    let is_mail = async |message: &SqsMessage| {
+        let id = task_of(message);
+        let task = world.stage.app.store.task(id).await.unwrap();
+        task.unwrap().kind != "index_user"
+    };
+    let mut mails = Vec::new();
+    for message in batch.records {
+        if is_mail(&message).await {
+            mails.push(message);
+        }
+    }
+    batch.records = mails;
     assert_eq!(batch.records.len(), 4);
     for message in &mut batch.records[..3] {
         let body = message.body.as_mut().unwrap();
         *body = body.replace('}', ",\"resent\":true}");
     }
-    let order = |message: &SqsMessage| {
-        let body = message.body.clone().unwrap();
-        let message: serde_json::Value = serde_json::from_str(&body).unwrap();
-        message["task_id"]
-            .as_str()
-            .unwrap()
-            .parse::<Uuid>()
-            .unwrap()
-    };
-    let ids: Vec<_> = batch.records.iter().map(order).collect();
+    let ids: Vec<_> = batch.records.iter().map(task_of).collect();
     // The fourth is done with its first calls; then the first of the three dies after its claim.
     let fourth = world.stage.app.store.task(ids[3]).await.unwrap().unwrap();
     let calls = if fourth.kind == "verification_mail" {
@@ -400,13 +446,20 @@ async fn a_task_that_kills_its_worker_takes_no_neighbour_with_it_twice() {
     world.check("afterwards").await;
 }
 
+/// The id of the task that a message is about.
+fn task_of(message: &SqsMessage) -> Uuid {
+    let body = message.body.clone().unwrap();
+    let message: serde_json::Value = serde_json::from_str(&body).unwrap();
+    message["task_id"].as_str().unwrap().parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_sweep_may_die_at_any_of_its_calls() {
     for fault in EACH {
         for number in 0.. {
             let mut world = World::new().await;
             world.register(&Faults::new(Schedule::NONE)).await;
-            assert_eq!(world.stage.lose_messages().await, 2);
+            assert_eq!(world.stage.lose_messages().await, 3);
             world.stage.later(LEASE).await;
             world.stage.post_message(SWEEP).await;
             let faults = Faults::new(Schedule::Call(number, fault));

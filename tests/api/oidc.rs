@@ -80,8 +80,8 @@ async fn somebody_new_logs_in_with_a_provider() {
     assert_eq!(me["full_name"], "Ada Lovelace");
     assert_eq!(me["role"], "user");
     assert_eq!(me["is_verified"], true);
-    // They are welcomed; there is nothing to verify.
-    assert_eq!(stage.task_ids().await.len(), 1);
+    // They are welcomed, and can be found; there is nothing to verify.
+    assert_eq!(stage.task_ids().await.len(), 2);
     let items = stage.all_items().await;
     let count = |part: &str| items.iter().filter(|item| item.contains(part)).count();
     assert_eq!(count("user.registered_by_oidc"), 1);

@@ -124,12 +124,14 @@ async fn a_link_is_for_the_address_it_went_to_and_for_what_it_says() {
 
     let change = json!({"email": "new@example.com"});
     ada.patch(ME, change).await.expect(200);
-    let old = anon.post(VERIFY, json!({"token": verification})).await;
-    old.expect_problem(400, "invalid_token");
     assert_eq!(ada.get(ME).await.json()["is_verified"], false);
     let token = post.token(VERIFICATION).await;
     anon.post(VERIFY, json!({"token": token})).await.expect(204);
-    assert_eq!(ada.get(ME).await.json()["is_verified"], true);
+    let me = ada.get(ME).await.json();
+    assert_eq!(me["email"], "new@example.com");
+    assert_eq!(me["is_verified"], true);
+    let old = anon.post(VERIFY, json!({"token": verification})).await;
+    old.expect_problem(400, "invalid_token");
 }
 
 #[tokio::test]

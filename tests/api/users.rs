@@ -57,37 +57,6 @@ async fn the_budget_of_the_own_profile() {
 }
 
 #[tokio::test]
-async fn a_changed_address_is_unique_and_to_be_verified() {
-    let stage = Stage::new().await;
-    let admin = stage.admin().await;
-    let ada = stage.user().await;
-    assert_eq!(admin.get(ME).await.json()["is_verified"], true);
-
-    let taken = json!({"email": ada.email.to_uppercase()});
-    admin
-        .patch(ME, taken)
-        .await
-        .expect_problem(409, "email_taken");
-    let user = admin
-        .patch(ME, json!({"email": "chief@example.com"}))
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(user["email"], "chief@example.com");
-    assert_eq!(user["is_verified"], false);
-    // The old address is free, and the new one logs in.
-    ada.patch(ME, json!({"email": "admin@example.com"}))
-        .await
-        .expect(200);
-    stage
-        .anon()
-        .log_in("chief@example.com", tests::PASSWORD)
-        .await;
-    let null = admin.patch(ME, json!({"email": null})).await.expect(422);
-    assert_eq!(null.wrong_fields(), [("email".into(), "required".into())]);
-}
-
-#[tokio::test]
 async fn a_changed_user_name_frees_the_old_one() {
     let stage = Stage::new().await;
     let (ada, bob) = (stage.user().await, stage.user().await);

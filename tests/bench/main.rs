@@ -1,7 +1,10 @@
-//! What a function costs, measured on its release binary: size, start, memory, and CPU per warm request.
-//!
-//! Plays the Lambda Runtime API to one process at a time, against the local AWS. Prints; judges nothing.
-//! `cargo test -p tests --test bench [-- FUNCTION…]`, after `cargo build --release -p FUNCTION`.
+//! Figures, printed: `cargo test -p tests --test bench [-- PART…]`, where the parts are
+//! - `functions`: what one costs, measured on its release binary: size, start, memory, and CPU per warm request. Plays
+//!   the Lambda Runtime API to one process at a time, against the local AWS. After `cargo build --release -p FUNCTION`;
+//! - `throughput` of the worker's release binary;
+//! - `timing` of answers about accounts that exist and that do not;
+//! - `users`: lists and searches among few and among many, which takes minutes. Whether they cost the same is the only
+//!   thing that is judged here; times are not.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +14,7 @@
 
 mod throughput;
 mod timing;
+mod users;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,9 +26,30 @@ use tests::{Instance, Stage};
 const STARTS: usize = 20;
 const REQUESTS: usize = 2_000;
 
+const PARTS: [&str; 4] = ["functions", "throughput", "timing", "users"];
+
 #[tokio::main]
 async fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release");
+    let wanted: Vec<_> = std::env::args().skip(1).collect();
+    let known = |part: &String| PARTS.contains(&part.as_str());
+    assert!(wanted.iter().all(known), "the parts are {PARTS:?}");
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
+    if is_wanted("functions") {
+        functions(&folder).await;
+    }
+    if is_wanted("throughput") {
+        throughput::measure(&folder.join("worker")).await;
+    }
+    if is_wanted("timing") {
+        timing::measure().await;
+    }
+    if is_wanted("users") {
+        users::measure().await;
+    }
+}
+
+async fn functions(folder: &Path) {
     println!(
         "function  size MB  first poll ms  first answer ms  warm p50 us  warm p99 us  CPU us/request  memory MB"
     );
@@ -41,8 +66,6 @@ async fn main() {
             measure(&stage, function, &binary, &event).await;
         }
     }
-    throughput::measure(&folder.join("worker")).await;
-    timing::measure().await;
 }
 
 async fn measure(stage: &Stage, function: &str, binary: &Path, event: &Value) {

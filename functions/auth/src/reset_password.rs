@@ -58,7 +58,7 @@ pub(crate) async fn reset_password(
 fn is_good_for(link: &Link, account: &Account) -> bool {
     let password = account.password.as_ref();
     let is_younger = password.is_none_or(|password| link.issued_at > password.changed_at);
-    account.user.is_reachable() && account.user.email == link.email && is_younger
+    account.user.is_active && account.user.email == link.email && is_younger
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -3,7 +3,7 @@
 use aws_sdk_secretsmanager::Client;
 use futures_util::future::try_join;
 use shared::auth::tokens::is_like_refresh;
-use shared::auth::{RefreshToken, SigningKeys};
+use shared::auth::{Freshness, RefreshToken, SigningKeys};
 use shared::config::{Hidden, SecretSource, weakness};
 use shared::{App, Context, Error, Result};
 
@@ -35,10 +35,18 @@ pub(crate) async fn read_refresh(app: &App, token: &str) -> Result<Option<Refres
     if known.is_some() || !may_rotate || !is_like_refresh(token) {
         return Ok(known);
     }
-    if !app.signing.is_stale(app.clock.seconds()) {
-        return Ok(None);
+    let now = app.clock.seconds();
+    match app.signing.freshness(now) {
+        Freshness::Fresh => return Ok(None),
+        Freshness::Due => {
+            let unlocked = unlock(app).await;
+            unlocked.inspect_err(|_| app.signing.note_failure(now))?;
+        }
+        Freshness::Unknown => {
+            let cause = anyhow::Error::msg("fetching the secret has just failed");
+            return Err(Error::Unavailable(cause));
+        }
     }
-    unlock(app).await?;
     Ok(app.signing()?.read_refresh(token))
 }
 

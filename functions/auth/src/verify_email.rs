@@ -16,12 +16,14 @@ use crate::recovery;
 
 /// Verify an address
 ///
-/// By the token of the link in the mail. It works once, for 24 hours, and for the address it was sent to.
+/// By the token of the link in the mail. It works once, for 24 hours, and for the address it was sent to. An address that
+/// was asked for instead of the old one takes its place now.
 #[utoipa::path(
     post, path = "/verify-email", tag = "auth", request_body = Token,
     responses(
         (status = 204, description = "The address is verified"),
         (status = 400, description = "`invalid_token`", body = Problem),
+        (status = 409, description = "`email_taken`: somebody else has the address by now", body = Problem),
         (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many attempts from this address", body = Problem),
     )
@@ -36,7 +38,7 @@ pub(crate) async fn verify_email(
     let link = link.ok_or(Error::InvalidLink)?;
     let user = link.user_id;
     let audit = AuditEntry::new("user.email_verified", Some(user), &info.ip().to_string());
-    app.store.verify_email(&link, &audit).await?;
+    app.store.verify_email(&link, audit).await?;
     info.note_user(user);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,16 +1,13 @@
-//! `GET, PATCH, PUT /users/me`
+//! `GET, PATCH, PUT, DELETE /users/me`
 
 use axum::extract::State;
 use axum::response::Response;
-use http::HeaderMap;
-use serde::Deserialize;
+use http::{HeaderMap, StatusCode};
 use shared::auth::CurrentUser;
-use shared::http::{Body, Patch, Problem, RequestInfo, etag};
-use shared::models::audit::AuditEntry;
-use shared::models::text::{Email, Name, Phone, Username, Website};
-use shared::models::{User, time};
-use shared::{App, Error, Result, wire};
-use utoipa::ToSchema;
+use shared::http::{Body, Problem, RequestInfo, etag};
+use shared::{App, Result, wire};
+
+use crate::change::{self, ProfileChange};
 
 /// My profile
 ///
@@ -30,8 +27,8 @@ pub(crate) async fn get_me(headers: HeaderMap, current: CurrentUser) -> Response
 
 /// Change my profile
 ///
-/// Only the fields that are sent change; null clears one. A changed e-mail address must be verified again.
-/// `If-Match` is honoured.
+/// Only the fields that are sent change; null clears one. A new e-mail address is `pending_email` until the link that
+/// is sent there has come back; the old one is told. Sending the same again sends the link again. `If-Match` is honoured.
 #[utoipa::path(
     patch, path = "/me", tag = "users", security(("bearer" = [])), request_body = ProfileChange,
     responses(
@@ -40,6 +37,7 @@ pub(crate) async fn get_me(headers: HeaderMap, current: CurrentUser) -> Response
         (status = 409, description = "`email_taken`, `username_taken` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
         (status = 422, description = "Every field that is not valid", body = Problem),
+        (status = 429, description = "Too many e-mail addresses", body = Problem),
     )
 )]
 pub(crate) async fn update_me(
@@ -49,27 +47,12 @@ pub(crate) async fn update_me(
     current: CurrentUser,
     Body(change): Body<ProfileChange>,
 ) -> Result<Response> {
-    let before = current.user;
-    etag::check_if_match(&headers, before.version)?;
-    let mut after = change.apply(before.clone())?;
-    if after == before {
-        return Ok(etag::respond(
-            &HeaderMap::new(),
-            before.version,
-            wire::User::from(before),
-        ));
+    let me = current.user;
+    if change.asks_again(&me) {
+        change::ask_again(&app, &info, &me).await?;
     }
-    after.version += 1;
-    after.updated_at = time::now();
-    let audit = AuditEntry::new("user.updated", Some(after.id), &info.ip().to_string());
-    let audit = audit.with_changes(&before, &after);
-    let updated = app.store.update_user(&before, &after, &audit).await;
-    updated.map_err(etag::lost_race(&headers))?;
-    Ok(etag::respond(
-        &HeaderMap::new(),
-        after.version,
-        wire::User::from(after),
-    ))
+    let after = change.apply(me.clone())?;
+    change::save(&app, &info, &headers, me.id, me, after).await
 }
 
 /// Change my profile (PUT)
@@ -83,6 +66,7 @@ pub(crate) async fn update_me(
         (status = 409, description = "`email_taken`, `username_taken` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
         (status = 422, description = "Every field that is not valid", body = Problem),
+        (status = 429, description = "Too many e-mail addresses", body = Problem),
     )
 )]
 pub(crate) async fn put_me(
@@ -95,57 +79,25 @@ pub(crate) async fn put_me(
     update_me(state, info, headers, current, change).await
 }
 
-/// What people may change about themselves.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ProfileChange {
-    #[serde(default)]
-    #[schema(value_type = Option<Email>)]
-    email: Patch<Email>,
-    #[serde(default)]
-    #[schema(value_type = Option<Username>)]
-    username: Patch<Username>,
-    #[serde(default)]
-    #[schema(value_type = Option<Name>)]
-    first_name: Patch<Name>,
-    #[serde(default)]
-    #[schema(value_type = Option<Name>)]
-    last_name: Patch<Name>,
-    #[serde(default)]
-    #[schema(value_type = Option<Name>)]
-    full_name: Patch<Name>,
-    #[serde(default)]
-    #[schema(value_type = Option<Name>)]
-    desired_name: Patch<Name>,
-    #[serde(default)]
-    #[schema(value_type = Option<Phone>)]
-    phone: Patch<Phone>,
-    #[serde(default)]
-    #[schema(value_type = Option<Website>)]
-    website: Patch<Website>,
-}
-
-impl ProfileChange {
-    fn apply(self, mut user: User) -> Result<User> {
-        match self.email {
-            Patch::Keep => {}
-            Patch::Clear => return Err(Error::invalid("email", "required", "must not be null")),
-            Patch::Set(email) => {
-                if email != user.email {
-                    user.is_verified = false;
-                    user.email_changed_at = Some(time::now());
-                }
-                user.email = email;
-            }
-        }
-        self.username.apply(&mut user.username);
-        self.first_name.apply(&mut user.first_name);
-        self.last_name.apply(&mut user.last_name);
-        self.full_name.apply(&mut user.full_name);
-        self.desired_name.apply(&mut user.desired_name);
-        self.phone.apply(&mut user.phone);
-        self.website.apply(&mut user.website);
-        user.complete_full_name();
-        Ok(user)
-    }
+/// Delete my account
+///
+/// All sessions end at once, and the names are free again. The rest is erased by a task. What stays of the audit trail
+/// holds nothing personal. `If-Match` is honoured.
+#[utoipa::path(
+    delete, path = "/me", tag = "users", security(("bearer" = [])),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "No or no valid token", body = Problem),
+        (status = 409, description = "`last_admin` or `stale`", body = Problem),
+        (status = 412, description = "`If-Match` names another version", body = Problem),
+    )
+)]
+pub(crate) async fn delete_me(
+    State(app): State<App>,
+    info: RequestInfo,
+    headers: HeaderMap,
+    current: CurrentUser,
+) -> Result<StatusCode> {
+    let me = current.user;
+    change::delete(&app, &info, &headers, me.id, me).await
 }

@@ -14,7 +14,8 @@ pub(crate) async fn run(
     user_id: Uuid,
     old_email: &Email,
 ) -> Result<Value> {
-    let Some(user) = worker.app.store.user(user_id).await? else {
+    let user = worker.app.store.user(user_id).await?;
+    let Some(user) = user.filter(|user| !user.is_deleted()) else {
         return Ok(mail::not_sent("the user is gone"));
     };
     let Some(envelope) = worker.mailer.to(task, old_email)? else {

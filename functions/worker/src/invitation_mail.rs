@@ -12,12 +12,15 @@ pub(crate) async fn run(worker: &Worker, task: Uuid, user_id: Uuid) -> Result<Va
     let Some(user) = worker.app.store.user(user_id).await? else {
         return Ok(mail::not_sent("the user is gone"));
     };
+    if !user.is_active {
+        return Ok(mail::not_sent("the account is not active"));
+    }
     let Some(envelope) = worker.mailer.to(task, &user.email)? else {
         return Ok(mail::not_sent("MAIL_URL is not set"));
     };
     let letter = Letter::Invitation {
         name: user.greeting().to_owned(),
-        link: links::one_time(&worker.app, Purpose::AcceptInvitation, &user).await?,
+        link: links::one_time(&worker.app, Purpose::AcceptInvitation, &user, &user.email).await?,
     };
     envelope.send(&letter).await
 }

@@ -8,9 +8,13 @@
 mod attempt;
 mod sweep;
 
+mod email_change_asked_mail;
 mod email_changed_mail;
+mod erase_user;
+mod index_user;
 mod invitation_mail;
 mod password_reset_mail;
+mod reindex;
 mod verification_mail;
 mod welcome_mail;
 
@@ -129,8 +133,14 @@ async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
         }
         Task::PasswordResetMail { email } => password_reset_mail::run(worker, id, &email).await,
         Task::InvitationMail { user_id } => invitation_mail::run(worker, id, user_id).await,
+        Task::EmailChangeAskedMail { user_id, new_email } => {
+            email_change_asked_mail::run(worker, id, user_id, &new_email).await
+        }
         Task::EmailChangedMail { user_id, old_email } => {
             email_changed_mail::run(worker, id, user_id, &old_email).await
         }
+        Task::EraseUser { user_id } => erase_user::run(&worker.app, id, user_id).await,
+        Task::IndexUser { user_id } => index_user::run(&worker.app, id, user_id).await,
+        Task::Reindex { after } => reindex::run(&worker.app, id, after).await,
     }
 }

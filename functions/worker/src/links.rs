@@ -2,6 +2,7 @@
 
 use shared::models::User;
 use shared::models::one_time_token::Purpose;
+use shared::models::text::Email;
 use shared::{App, Context, Result};
 
 /// Where clients reach the API. Only the configuration may say that: a request's host is the client's own word, and a
@@ -11,9 +12,14 @@ pub(crate) fn public_url(app: &App) -> Result<&str> {
     url.context("PUBLIC_URL is not set, and a mail needs it for its link")
 }
 
-/// A link that works once.
-pub(crate) async fn one_time(app: &App, purpose: Purpose, user: &User) -> Result<String> {
+/// A link that works once, for a mail to this address.
+pub(crate) async fn one_time(
+    app: &App,
+    purpose: Purpose,
+    user: &User,
+    email: &Email,
+) -> Result<String> {
     let url = public_url(app)?;
-    let token = app.store.issue_one_time_token(purpose, user).await?;
+    let token = app.store.issue_one_time_token(purpose, user, email).await?;
     Ok(format!("{url}/{}?token={}", purpose.page(), token.reveal()))
 }

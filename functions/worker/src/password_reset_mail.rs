@@ -13,17 +13,15 @@ pub(crate) async fn run(worker: &Worker, task: Uuid, email: &Email) -> Result<Va
     let Some(user) = worker.app.store.user_by_email(email).await? else {
         return Ok(mail::not_sent("nobody has this address"));
     };
-    if !user.is_reachable() {
-        return Ok(mail::not_sent(
-            "the account is not active, or the address not proved",
-        ));
+    if !user.is_active {
+        return Ok(mail::not_sent("the account is not active"));
     }
     let Some(envelope) = worker.mailer.to(task, &user.email)? else {
         return Ok(mail::not_sent("MAIL_URL is not set"));
     };
     let letter = Letter::PasswordReset {
         name: user.greeting().to_owned(),
-        link: links::one_time(&worker.app, Purpose::ResetPassword, &user).await?,
+        link: links::one_time(&worker.app, Purpose::ResetPassword, &user, &user.email).await?,
     };
     envelope.send(&letter).await
 }

@@ -11,6 +11,9 @@ pub(crate) async fn run(worker: &Worker, task: Uuid, user_id: Uuid) -> Result<Va
     let Some(user) = worker.app.store.user(user_id).await? else {
         return Ok(mail::not_sent("the user is gone"));
     };
+    if !user.is_active {
+        return Ok(mail::not_sent("the account is not active"));
+    }
     let Some(envelope) = worker.mailer.to(task, &user.email)? else {
         return Ok(mail::not_sent("MAIL_URL is not set"));
     };

@@ -1,6 +1,7 @@
 //! Keys: derived from the one secret for those who sign, fetched from the table for those who verify.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -102,27 +103,55 @@ pub(super) fn base64url(bytes: &[u8]) -> String {
 
 /// The keys that an instance signs with, and when it has fetched them.
 #[derive(Default)]
-pub struct Signing(RwLock<Option<(Arc<SigningKeys>, i64)>>);
+pub struct Signing {
+    known: RwLock<Option<(Arc<SigningKeys>, i64)>>,
+    /// When fetching the secret failed last, in seconds since the epoch.
+    failed: AtomicI64,
+}
+
+/// Whether the keys of an instance may be behind the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// They are of the last minute.
+    Fresh,
+    /// It is time to fetch the secret again.
+    Due,
+    /// Fetching it has just failed.
+    Unknown,
+}
 
 /// Made-up tokens must not make us fetch the secret for each of them. In seconds.
 const FETCH_AGAIN_AFTER: i64 = 60;
 
+/// The same where fetching has failed. In seconds.
+const TRY_AGAIN_AFTER: i64 = 5;
+
 impl Signing {
     pub(crate) fn take(&self, keys: SigningKeys, now: i64) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         *known = Some((Arc::new(keys), now));
     }
 
     pub(crate) fn keys(&self) -> Option<Arc<SigningKeys>> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.as_ref().map(|(keys, _)| keys.clone())
     }
 
-    /// Whether the secret was fetched so long ago that another may be in use by now.
-    pub fn is_stale(&self, now: i64) -> bool {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+    pub fn freshness(&self, now: i64) -> Freshness {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let fetched = known.as_ref().map(|(_, at)| *at);
-        fetched.is_none_or(|at| now - at >= FETCH_AGAIN_AFTER)
+        if fetched.is_some_and(|at| now - at < FETCH_AGAIN_AFTER) {
+            Freshness::Fresh
+        } else if now - self.failed.load(Ordering::Relaxed) < TRY_AGAIN_AFTER {
+            Freshness::Unknown
+        } else {
+            Freshness::Due
+        }
+    }
+
+    /// Notes that the secret could not be fetched.
+    pub fn note_failure(&self, now: i64) {
+        self.failed.store(now, Ordering::Relaxed);
     }
 }
 

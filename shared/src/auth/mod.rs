@@ -12,6 +12,6 @@ pub mod tokens;
 
 pub use current_user::CurrentUser;
 pub(crate) use ed25519::install as install_crypto;
-pub use keys::{Keyring, Signing, SigningKeys};
+pub use keys::{Freshness, Keyring, Signing, SigningKeys};
 pub use one_time::OneTimeToken;
 pub use tokens::RefreshToken;

@@ -7,6 +7,7 @@ mod info;
 mod page;
 pub mod patch;
 pub mod problem;
+mod query;
 mod wrapper;
 
 pub use body::{Body, BodyOrForm};
@@ -15,4 +16,5 @@ pub use info::RequestInfo;
 pub use page::{PageOf, Paging};
 pub use patch::Patch;
 pub use problem::Problem;
+pub use query::{FromParams, Params, Query};
 pub use wrapper::{OwnBody, PREFIX, wrap};

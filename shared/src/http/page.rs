@@ -1,13 +1,16 @@
 //! Lists: the query that asks for a page, and the envelope around it.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::Serialize;
-use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{Error, FieldError, Result};
+use super::query::{self, FromParams, Params};
+use crate::error::{Error, Result};
 use crate::models::page::{DEEPEST, From, MOST_ITEMS, Page, Slice, Total};
+use crate::models::text::Invalid;
 
 /// Items of a page if the request does not say.
 const DEFAULT_ITEMS: u32 = 20;
@@ -21,58 +24,44 @@ impl<S: Sync> FromRequestParts<S> for Paging {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        parse(parts.uri.query().unwrap_or_default()).map(Self)
+        query::parse(parts.uri.query().unwrap_or_default())
     }
 }
 
-fn parse(query: &str) -> Result<Slice> {
-    let parameter = |wanted: &str| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value.into_owned())
-    };
-    let mut wrong = Vec::new();
-    let mut number = |field: &str, default: u32, least: u32, most: u32, rule: &str| {
-        let Some(text) = parameter(field) else {
-            return default;
-        };
-        match text.parse() {
-            Ok(number) if (least..=most).contains(&number) => number,
-            _ => {
-                wrong.push(FieldError {
-                    field: field.to_owned(),
-                    message: format!("must be {rule}"),
-                    code: "out_of_range".to_owned(),
-                });
-                default
-            }
+impl FromParams for Paging {
+    fn from_params(params: &mut Params<'_>) -> Self {
+        let limit = number(
+            params,
+            "limit",
+            1..=MOST_ITEMS,
+            "a whole number from 1 to 100",
+        );
+        let skip = number(params, "skip", 0..=u32::MAX, "a whole number, 0 or more");
+        let cursor = params.read("cursor", |cursor| Ok(cursor.to_owned()));
+        if cursor.is_some() && params.has("skip") {
+            params.wrong("skip", "ambiguous", "must not be sent beside cursor");
         }
-    };
-    let limit = number(
-        "limit",
-        DEFAULT_ITEMS,
-        1,
-        MOST_ITEMS,
-        "a whole number from 1 to 100",
-    );
-    let skip = number("skip", 0, 0, u32::MAX, "a whole number, 0 or more");
-    let cursor = parameter("cursor");
-    if cursor.is_some() && parameter("skip").is_some() {
-        wrong.push(FieldError {
-            field: "skip".to_owned(),
-            message: "must not be sent beside cursor".to_owned(),
-            code: "ambiguous".to_owned(),
-        });
+        let skip = skip.unwrap_or_default();
+        if skip > DEEPEST {
+            params.refuse(Error::SkipTooDeep(DEEPEST));
+        }
+        Self(Slice {
+            from: cursor.map_or(From::Skip(skip), From::Cursor),
+            limit: limit.unwrap_or(DEFAULT_ITEMS),
+        })
     }
-    if !wrong.is_empty() {
-        return Err(Error::Invalid(wrong));
-    }
-    if skip > DEEPEST {
-        return Err(Error::SkipTooDeep(DEEPEST));
-    }
-    let from = cursor.map_or(From::Skip(skip), From::Cursor);
-    Ok(Slice { from, limit })
+}
+
+fn number(
+    params: &mut Params<'_>,
+    name: &str,
+    range: RangeInclusive<u32>,
+    rule: &str,
+) -> Option<u32> {
+    params.read(name, |text| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(Invalid::new("out_of_range", format!("must be {rule}"))),
+    })
 }
 
 /// What [`Paging`] reads, for the OpenAPI document.
@@ -145,10 +134,16 @@ impl<T> PageOf<T> {
 mod tests {
     use super::*;
 
+    fn parse(query: &str) -> Result<Paging> {
+        query::parse(query)
+    }
+
     #[test]
     fn the_query_of_a_page() {
         let check = |query: &str, expected: Option<(From, u32)>| {
-            let slice = parse(query).ok().map(|slice| (slice.from, slice.limit));
+            let slice = parse(query)
+                .ok()
+                .map(|Paging(slice)| (slice.from, slice.limit));
             assert_eq!(slice, expected, "{query}");
         };
         check("", Some((From::Skip(0), 20)));

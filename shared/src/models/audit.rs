@@ -75,7 +75,7 @@ impl AuditEntry {
     }
 }
 
-const NOISE: [&str; 2] = ["updated_at", "version"];
+const NOISE: [&str; 4] = ["session_epoch", "session_kept", "updated_at", "version"];
 
 fn fields(model: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(model) {

@@ -6,6 +6,7 @@ pub mod one_time_token;
 pub mod page;
 pub mod password;
 pub mod role;
+pub mod search;
 pub mod session;
 pub mod text;
 pub mod time;

@@ -79,6 +79,8 @@ impl Scope {
 }
 
 impl Role {
+    pub const ALL: [Self; 4] = [Self::User, Self::Moderator, Self::Manager, Self::Admin];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",

@@ -33,9 +33,12 @@ pub struct User {
     pub is_verified: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// When the address was changed last.
+    /// The address that the user wants instead, until it is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email_changed_at: Option<Timestamp>,
+    pub pending_email: Option<Email>,
+    /// When the user was deleted; what is left is being erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
     /// How often all sessions were ended at once.
     #[serde(default)]
     pub session_epoch: u64,
@@ -66,7 +69,8 @@ impl User {
             is_verified: false,
             created_at: now,
             updated_at: now,
-            email_changed_at: None,
+            pending_email: None,
+            deleted_at: None,
             session_epoch: 0,
             session_kept: None,
             version: 1,
@@ -79,10 +83,13 @@ impl User {
         epoch < self.session_epoch && self.session_kept != Some(session)
     }
 
-    /// Whether a mail to the address may open the account. Not if somebody has changed it and nobody has proved it yet:
-    /// it could be a thief's.
-    pub fn is_reachable(&self) -> bool {
-        self.is_active && (self.is_verified || self.email_changed_at.is_none())
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_at.is_some()
+    }
+
+    /// Whether this is one of those who can do everything, and of whom one must be left.
+    pub fn is_active_admin(&self) -> bool {
+        self.role == Role::Admin && self.is_active && !self.is_deleted()
     }
 
     /// Gives a user without a full name the one that first and last name make.

@@ -7,13 +7,14 @@ use uuid::Uuid;
 use super::change::{number, stored, text};
 use super::one_time_tokens::Link;
 use super::rates::Window;
+use super::users::StoredUser;
 use super::{Change, Item, SCHEMA_VERSION, Store, Table, Transaction, from_item, keys};
 use crate::config::Hidden;
 use crate::error::{Error, RateLimit, Result};
 use crate::events::Event;
 use crate::models::User;
 use crate::models::audit::AuditEntry;
-use crate::models::text::{Email, LoginName, Username};
+use crate::models::text::{Email, LoginName};
 
 /// A user with their password, as only `auth` may see it.
 #[derive(Debug)]
@@ -70,8 +71,16 @@ impl Store {
             changed_at: user.created_at,
         };
         self.transaction()
-            .new_user(user, audit)
+            .new_user(user, audit, Event::UserCreated(user))
             .create(Table::Vault, &keys::password(user.id), &password)
+            .commit()
+            .await
+    }
+
+    /// Makes a user who is invited to choose a password. As [`create_account`](Self::create_account), without one.
+    pub async fn invite(&self, user: &User, audit: &AuditEntry) -> Result<()> {
+        self.transaction()
+            .new_user(user, audit, Event::UserInvited(user))
             .commit()
             .await
     }
@@ -126,8 +135,8 @@ impl Store {
         }
     }
 
-    /// Replaces the password that was read by another, and ends every session but one at once. 409 `stale` if the
-    /// password has changed meanwhile.
+    /// Replaces the password that was read by another, ends every session but one at once, and forgets an address that was
+    /// asked for, which may have been a thief's wish. 409 `stale` if the password has changed meanwhile.
     pub async fn change_password(
         &self,
         account: &Account,
@@ -145,14 +154,19 @@ impl Store {
         self.transaction()
             .update(Table::Vault, &keys::password(user), change)
             .on_conflict(Error::Stale)
-            .end_sessions(user, Some(keep))
+            .update(
+                Table::App,
+                &keys::profile(user),
+                without_pending_email(Change::new().if_exists("id")).next_epoch(Some(keep)),
+            )
+            .on_conflict(Error::Stale)
             .audit(user, audit)
             .commit()
             .await
     }
 
-    /// Sets a password by a link, which is used up by it, and ends every session. The link has proved the address it
-    /// went to.
+    /// Sets a password by a link, which is used up by it, ends every session, and forgets an address that was asked for.
+    /// The link has proved the address it went to.
     pub async fn reset_password(
         &self,
         link: &Link,
@@ -169,6 +183,9 @@ impl Store {
         let mut proved = user.clone();
         if !user.is_verified {
             proved.is_verified = true;
+        }
+        proved.pending_email = None;
+        if proved != *user {
             proved.updated_at = now;
             proved.version += 1;
         }
@@ -187,60 +204,49 @@ impl Store {
             .await
     }
 
-    /// Marks the address as verified that a link went to, and uses the link up. The link is void if the user has
-    /// another address by now.
-    pub async fn verify_email(&self, link: &Link, audit: &AuditEntry) -> Result<()> {
-        let change = Change::new()
-            .set("is_verified", AttributeValue::Bool(true))
-            .set("updated_at", stored(&self.clock.now())?)
-            .add("version", 1)
-            .if_equal("email", text(link.email.as_str()))
-            .if_equal("is_active", AttributeValue::Bool(true));
+    /// Marks the address as verified that a link went to, and uses the link up. If it is the one that the user wants
+    /// instead of theirs, it takes its place; 409 `email_taken` if somebody else has it by now. The link is void if it is
+    /// neither.
+    pub async fn verify_email(&self, link: &Link, audit: AuditEntry) -> Result<()> {
+        let user = self.user(link.user_id).await?;
+        let user = user.filter(|user| user.is_active);
+        let old = user.ok_or(Error::InvalidLink)?;
+        let mut new = User {
+            is_verified: true,
+            updated_at: self.clock.now(),
+            version: old.version + 1,
+            ..old.clone()
+        };
+        if old.pending_email.as_ref() == Some(&link.email) {
+            new.email = link.email.clone();
+            new.pending_email = None;
+        } else if old.email != link.email {
+            return Err(Error::InvalidLink);
+        }
+        let audit = audit.with_changes(&old, &new);
         self.transaction()
             .take(Table::Vault, &link.key())
             .on_conflict(Error::InvalidLink)
-            .update(Table::App, &keys::profile(link.user_id), change)
-            .on_conflict(Error::InvalidLink)
-            .audit(link.user_id, audit)
+            .change_user(&old, &new)
+            .audit(link.user_id, &audit)
             .commit()
             .await
     }
 
-    /// Changes a profile from `old`, as it was read, to `new`; frees and takes unique names with it.
-    /// Without a new name this is still one transaction, because the audit entry belongs to it.
+    /// Changes a user from `old`, as it was read, to `new`, with all that follows from it, in one transaction. 409 `stale`
+    /// if the user has changed meanwhile.
     pub async fn update_user(&self, old: &User, new: &User, audit: &AuditEntry) -> Result<()> {
-        let unique = Unique { user_id: new.id };
-        let mut transaction = self.transaction();
-        if old.email != new.email {
-            transaction = transaction
-                .create(Table::App, &keys::unique_email(&new.email), &unique)
-                .on_conflict(Error::EmailTaken)
-                .delete(Table::App, &keys::unique_email(&old.email))
-                .event(Event::UserEmailChanged {
-                    user: new,
-                    old_email: &old.email,
-                });
-        }
-        let folded = |user: &User| user.username.as_ref().map(Username::folded);
-        if folded(old) != folded(new) {
-            if let Some(username) = &new.username {
-                transaction = transaction
-                    .create(Table::App, &keys::unique_username(username), &unique)
-                    .on_conflict(Error::UsernameTaken);
-            }
-            if let Some(username) = &old.username {
-                transaction = transaction.delete(Table::App, &keys::unique_username(username));
-            }
-        }
-        let read_version = AttributeValue::N(old.version.to_string());
-        let change = Change::between(old, new)?.if_equal("version", read_version);
-        transaction
-            .update(Table::App, &keys::profile(new.id), change)
-            .on_conflict(Error::Stale)
+        self.transaction()
+            .change_user(old, new)
             .audit(new.id, audit)
             .commit()
             .await
     }
+}
+
+/// Forgets an address that was asked for. Counts as a change, so that whoever confirms it meanwhile loses the race.
+fn without_pending_email(change: Change) -> Change {
+    change.remove("pending_email").add("version", 1)
 }
 
 impl LoginName {
@@ -253,9 +259,9 @@ impl LoginName {
 }
 
 impl Transaction<'_> {
-    /// Writes all of a new user but how they prove who they are: unique names, profile, count, audit entry, and the
+    /// Writes all of a new user but how they prove who they are: unique names, profile, counts, audit entry, and the
     /// tasks that follow.
-    pub(super) fn new_user(self, user: &User, audit: &AuditEntry) -> Self {
+    pub(super) fn new_user(self, user: &User, audit: &AuditEntry, event: Event) -> Self {
         let unique = Unique { user_id: user.id };
         let mut transaction = self
             .create(Table::App, &keys::unique_email(&user.email), &unique)
@@ -266,18 +272,94 @@ impl Transaction<'_> {
                 .on_conflict(Error::UsernameTaken);
         }
         transaction
-            .create(Table::App, &keys::profile(user.id), user)
-            .update(
-                Table::App,
-                &keys::user_counter(user.id),
-                Change::new().add("count", 1),
-            )
+            .create(Table::App, &keys::profile(user.id), &StoredUser::of(user))
+            .count_user(user.id, None, Some(user))
             .audit(user.id, audit)
-            .event(Event::UserCreated(user))
+            .event(event)
     }
 
-    /// Adds an entry to a user's audit trail.
-    pub fn audit(self, user: Uuid, entry: &AuditEntry) -> Self {
-        self.create(Table::App, &keys::audit(user, entry.at, entry.id), entry)
+    /// Writes what turns a user from `old`, as it was read, into `new`: profile, unique names, lists and counts; who is
+    /// not active any more has no sessions; and the tasks that follow.
+    fn change_user(self, old: &User, new: &User) -> Self {
+        let version = AttributeValue::N(old.version.to_string());
+        let change = Change::between(&StoredUser::of(old), &StoredUser::of(new));
+        let change = match change {
+            Ok(change) => change.if_equal("version", version),
+            Err(error) => return self.broken(error),
+        };
+        let was_ended = old.is_active && !new.is_active;
+        let change = match was_ended {
+            true => change.next_epoch(None),
+            false => change,
+        };
+        self.update(Table::App, &keys::profile(new.id), change)
+            .on_conflict(Error::Stale)
+            .rename(old, new)
+            .count_user(new.id, Some(old), Some(new))
+            .events_of_change(old, new)
+    }
+
+    /// Takes unique names and frees those that are not used any more. A deleted user has none.
+    fn rename(self, old: &User, new: &User) -> Self {
+        let unique = Unique { user_id: new.id };
+        let names = |user: &User| {
+            let email = keys::unique_email(&user.email);
+            let username = user.username.as_ref().map(keys::unique_username);
+            match user.is_deleted() {
+                true => (None, None),
+                false => (Some(email), username),
+            }
+        };
+        let ((old_email, old_username), (new_email, new_username)) = (names(old), names(new));
+        let renamed = [
+            (old_email, new_email, Error::EmailTaken),
+            (old_username, new_username, Error::UsernameTaken),
+        ];
+        let mut transaction = self;
+        for (old, new, taken) in renamed {
+            if old == new {
+                continue;
+            }
+            if let Some(new) = new {
+                transaction = transaction.create(Table::App, &new, &unique);
+                transaction = transaction.on_conflict(taken);
+            }
+            if let Some(old) = old {
+                transaction = transaction.delete(Table::App, &old);
+            }
+        }
+        match &new.pending_email {
+            Some(wanted) if old.pending_email != new.pending_email => transaction
+                .check(
+                    Table::App,
+                    &keys::unique_email(wanted),
+                    Change::new().if_absent("pk"),
+                )
+                .on_conflict(Error::EmailTaken),
+            _ => transaction,
+        }
+    }
+
+    fn events_of_change(self, old: &User, new: &User) -> Self {
+        if new.is_deleted() {
+            return self.event(Event::UserDeleted(new));
+        }
+        let mut transaction = self;
+        if new.pending_email.is_some() && old.pending_email != new.pending_email {
+            transaction = transaction.event(Event::UserEmailChangeAsked { user: new });
+        }
+        if old.email != new.email {
+            transaction = transaction.event(Event::UserEmailChanged {
+                user: new,
+                old_email: &old.email,
+            });
+        }
+        if !old.is_active && new.is_active {
+            transaction = transaction.event(Event::UserActivated(new));
+        }
+        if old.search_texts() != new.search_texts() {
+            transaction = transaction.event(Event::UserTextsChanged(new));
+        }
+        transaction
     }
 }

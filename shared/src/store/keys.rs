@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::oidc::OidcIdentity;
 
+use crate::models::Role;
 use crate::models::one_time_token::Purpose;
 use crate::models::text::{Email, Username};
 
@@ -33,13 +34,26 @@ pub fn profile(user: Uuid) -> Key {
     of_user(user, "PROFILE")
 }
 
+/// Whose profile this is the key of.
+pub fn user_id(key: &Key) -> Option<Uuid> {
+    key.pk.strip_prefix("USER#")?.parse().ok()
+}
+
 pub fn session(user: Uuid, session: Uuid) -> Key {
     of_user(user, format!("SESSION#{session}"))
 }
 
 pub fn audit(user: Uuid, at: Timestamp, entry: Uuid) -> Key {
     // Always three digits after the second, so that the texts sort by time.
-    of_user(user, format!("AUDIT#{at:.3}#{entry}"))
+    of_user(user, format!("{PAST}{at:.3}#{entry}"))
+}
+
+/// What the sort keys of audit entries begin with. They stand just before `PREFERENCES`, and nothing may stand between, so
+/// that one query reads these with what happened last.
+pub const PAST: &str = "PAST#";
+
+pub fn preferences(user: Uuid) -> Key {
+    of_user(user, "PREFERENCES")
 }
 
 /// In the vault.
@@ -135,6 +149,57 @@ pub fn user_counter(user: Uuid) -> Key {
         "COUNT#USER#{}",
         user.as_bytes()[15] % COUNTER_SHARDS
     ))
+}
+
+/// All the parts.
+pub fn user_counters() -> impl Iterator<Item = Key> {
+    (0..COUNTER_SHARDS).map(|shard| alone(format!("COUNT#USER#{shard}")))
+}
+
+/// How many active administrators there are: in one place, because one of them must be left.
+pub fn admin_counter() -> Key {
+    alone("COUNT#ADMIN".to_owned())
+}
+
+/// In the index `owned`: all users.
+pub fn users() -> String {
+    "USERS".to_owned()
+}
+
+/// In the index `listed`: the users of a role who are active, or who are not.
+pub fn users_by_state(role: Role, is_active: bool) -> String {
+    format!("USERS#{}", user_state(role, is_active))
+}
+
+/// The name of the counter, and of the list, of such users.
+pub fn user_state(role: Role, is_active: bool) -> String {
+    let state = if is_active { "active" } else { "inactive" };
+    format!("{}_{state}", role.as_str())
+}
+
+/// The identity that stands beside its user with this sort key.
+pub fn unique_oidc_of(sk: &str) -> Option<Key> {
+    let identity = sk.strip_prefix("OIDC#")?;
+    Some(alone(format!("UNIQUE#OIDC#{identity}")))
+}
+
+/// A row of the search: a suffix, and whose it is.
+pub fn search_row(kind: &str, suffix: &str, id: Uuid) -> Key {
+    // A word holds no space, so the space ends the suffix.
+    let sk = format!("{suffix} {id}");
+    let pk = search_partition(kind, suffix);
+    Key { pk, sk }
+}
+
+/// Where the rows are whose suffix begins with `prefix`, of at least two characters.
+pub fn search_partition(kind: &str, prefix: &str) -> String {
+    let start: String = prefix.chars().take(2).collect();
+    format!("SUFFIX#{kind}#{start}")
+}
+
+/// What is known of the rows of one thing.
+pub fn search_record(kind: &str, id: Uuid) -> Key {
+    alone(format!("SEARCH#{kind}#{id}"))
 }
 
 /// `window` is the number of the window since the epoch.

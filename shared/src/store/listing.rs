@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::{try_join, try_join_all};
 use serde::de::DeserializeOwned;
 
 use super::change::{number, text};
@@ -15,11 +16,12 @@ use super::{Item, Store, Table, failed, from_item};
 use crate::error::{Context, Error, Result};
 use crate::models::page::{From, Page, Slice, Total};
 
-/// A partition of an index of the table `app`.
+/// Partitions of an index of the table `app`, read as one list.
 pub(super) struct Listing {
     pub(super) index: &'static str,
-    /// The index's partition key: name and value.
-    pub(super) partition: (&'static str, String),
+    /// The index's partition key.
+    pub(super) partition_key: &'static str,
+    pub(super) partitions: Vec<String>,
     pub(super) sort: Sort,
     pub(super) newest_first: bool,
 }
@@ -34,68 +36,92 @@ pub(super) enum Sort {
 /// The most keys that are read only to be counted.
 const MOST_COUNTED: u32 = 1_000;
 
+/// The keys of a page, and where the next one begins.
+pub(super) struct KeyPage {
+    pub(super) keys: Vec<Key>,
+    pub(super) next: Option<String>,
+}
+
 impl Store {
-    /// A slice of a listing.
+    /// A slice of a listing, and how many it has in all as far as that is counted.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
         listing: &Listing,
         slice: &Slice,
     ) -> Result<Page<T>> {
-        let (mut keys, total) = match &slice.from {
+        let (page, total) = match &slice.from {
             From::Skip(skip) => {
                 let wanted = skip.saturating_add(slice.limit).saturating_add(1);
-                let (mut keys, whole) = self.keys(listing, None, wanted.max(MOST_COUNTED)).await?;
+                let (keys, whole) = self.keys(listing, None, wanted.max(MOST_COUNTED)).await?;
                 let found = u32::try_from(keys.len()).unwrap_or(u32::MAX);
                 let total = match whole {
                     true => Total::Exactly(found),
                     false => Total::AtLeast(found),
                 };
-                keys.drain(..keys.len().min(*skip as usize));
-                (keys, total)
+                (listing.page(keys, *skip, slice.limit)?, total)
             }
-            From::Cursor(cursor) => {
-                let start = listing.start(cursor)?;
-                let keys = self.keys(listing, Some(start), slice.limit + 1);
-                let ((keys, _), total) =
-                    futures_util::future::try_join(keys, self.count(listing)).await?;
-                (keys, total)
+            From::Cursor(_) => {
+                try_join(self.list_keys(listing, slice), self.count(listing)).await?
             }
         };
-        let goes_on = keys.len() > slice.limit as usize;
-        keys.truncate(slice.limit as usize);
-        let next = match keys.last() {
-            Some(last) if goes_on => Some(listing.cursor(last)?),
-            _ => None,
-        };
-        let keys: Vec<_> = keys.iter().filter_map(Key::of).collect();
-        let items = self.batch_get_app(&keys).await?;
-        // What was deleted a moment ago may still be in the index. What cannot be read, as after a rollback, must not
-        // take the others with it.
-        let readable = |item| match from_item(item) {
-            Ok(item) => Some(item),
-            Err(error) => {
-                tracing::error!(cause = ?error, "an item of a list was left out");
-                None
-            }
-        };
+        let items = self.batch_get_app(&page.keys).await?;
         Ok(Page {
-            items: items.into_iter().flatten().filter_map(readable).collect(),
+            items: readable(items),
             total,
-            next,
+            next: page.next,
         })
     }
 
-    /// Up to `most` entries of the index, and whether that is all.
+    /// The keys of a slice, where how many there are in all is known from elsewhere.
+    pub(super) async fn list_keys(&self, listing: &Listing, slice: &Slice) -> Result<KeyPage> {
+        let (start, skip) = match &slice.from {
+            From::Skip(skip) => (None, *skip),
+            From::Cursor(cursor) => (Some(listing.start(cursor)?), 0),
+        };
+        let wanted = skip.saturating_add(slice.limit).saturating_add(1);
+        let (keys, _) = self.keys(listing, start, wanted).await?;
+        listing.page(keys, skip, slice.limit)
+    }
+
+    /// Up to `most` entries, and whether that is all.
     async fn keys(
         &self,
         listing: &Listing,
+        start: Option<Item>,
+        most: u32,
+    ) -> Result<(Vec<Item>, bool)> {
+        let partitions = listing.partitions.iter();
+        let partitions = partitions.map(|name| self.keys_of(listing, name, start.clone(), most));
+        let found = try_join_all(partitions).await?;
+        let mut whole = found.iter().all(|(_, whole)| *whole);
+        let mut keys: Vec<Item> = found.into_iter().flat_map(|(keys, _)| keys).collect();
+        if listing.partitions.len() > 1 {
+            keys.sort_by_cached_key(|entry| listing.position(entry));
+            if listing.newest_first {
+                keys.reverse();
+            }
+            whole &= keys.len() <= most as usize;
+            keys.truncate(most as usize);
+        }
+        Ok((keys, whole))
+    }
+
+    /// The same of one partition.
+    async fn keys_of(
+        &self,
+        listing: &Listing,
+        partition: &str,
         mut start: Option<Item>,
         most: u32,
     ) -> Result<(Vec<Item>, bool)> {
         let mut found: Vec<Item> = Vec::new();
         loop {
             let left = most as usize - found.len();
-            let request = self.query_of(listing)?.set_exclusive_start_key(start);
+            if let Some(start) = &mut start {
+                start.insert(listing.partition_key.to_owned(), text(partition));
+            }
+            let request = self.query_of(listing, partition)?;
+            let request = request.set_exclusive_start_key(start);
             let request = request.set_limit(i32::try_from(left).ok());
             let output = request.send().await.map_err(failed("list an index"))?;
             found.extend(output.items.unwrap_or_default());
@@ -107,29 +133,73 @@ impl Store {
     }
 
     async fn count(&self, listing: &Listing) -> Result<Total> {
-        let request = self.query_of(listing)?.select(Select::Count);
-        let request = request.set_limit(i32::try_from(MOST_COUNTED).ok());
-        let output = request.send().await.map_err(failed("count an index"))?;
-        let count = u32::try_from(output.count()).unwrap_or_default();
-        Ok(match output.last_evaluated_key() {
-            None => Total::Exactly(count),
-            Some(_) => Total::AtLeast(count),
+        let (mut count, mut whole) = (0, true);
+        for partition in &listing.partitions {
+            let request = self.query_of(listing, partition)?.select(Select::Count);
+            let request = request.set_limit(i32::try_from(MOST_COUNTED).ok());
+            let output = request.send().await.map_err(failed("count an index"))?;
+            count += u32::try_from(output.count()).unwrap_or_default();
+            whole &= output.last_evaluated_key().is_none();
+        }
+        Ok(match whole {
+            true => Total::Exactly(count),
+            false => Total::AtLeast(count),
         })
     }
 
-    fn query_of(&self, listing: &Listing) -> Result<QueryFluentBuilder> {
-        let (name, value) = &listing.partition;
+    fn query_of(&self, listing: &Listing, partition: &str) -> Result<QueryFluentBuilder> {
         let request = self.client.query().table_name(self.name(Table::App)?);
         Ok(request
             .index_name(listing.index)
             .key_condition_expression("#partition = :partition")
-            .expression_attribute_names("#partition", *name)
-            .expression_attribute_values(":partition", text(value))
+            .expression_attribute_names("#partition", listing.partition_key)
+            .expression_attribute_values(":partition", text(partition))
             .scan_index_forward(!listing.newest_first))
     }
 }
 
+/// Those that are there and can be read. What was deleted a moment ago may still be in an index; what cannot be read, as
+/// after a rollback, must not take the others with it.
+pub(super) fn readable<T: DeserializeOwned>(items: Vec<Option<Item>>) -> Vec<T> {
+    let readable = |item| match from_item(item) {
+        Ok(item) => Some(item),
+        Err(error) => {
+            tracing::error!(cause = ?error, "an item of a list was left out");
+            None
+        }
+    };
+    items.into_iter().flatten().filter_map(readable).collect()
+}
+
 impl Listing {
+    /// The page that entries make of which `skip` are passed over.
+    fn page(&self, mut entries: Vec<Item>, skip: u32, limit: u32) -> Result<KeyPage> {
+        entries.drain(..entries.len().min(skip as usize));
+        let goes_on = entries.len() > limit as usize;
+        entries.truncate(limit as usize);
+        let next = match entries.last() {
+            Some(last) if goes_on => Some(self.cursor(last)?),
+            _ => None,
+        };
+        let keys = entries.iter().filter_map(Key::of).collect();
+        Ok(KeyPage { keys, next })
+    }
+
+    /// Where an entry stands in its list.
+    fn position(&self, entry: &Item) -> (i64, String, Option<(String, String)>) {
+        let (number, text) = match self.sort {
+            Sort::Text(name) => (None, entry.get(name).and_then(|text| text.as_s().ok())),
+            Sort::Number(name) => (entry.get(name).and_then(|number| number.as_n().ok()), None),
+        };
+        let number = number.and_then(|number| number.parse().ok());
+        let key = Key::of(entry).map(|key| (key.pk, key.sk));
+        (
+            number.unwrap_or_default(),
+            text.cloned().unwrap_or_default(),
+            key,
+        )
+    }
+
     /// A cursor holds the position in the list and not whose list it is: that is told by the request, so that a
     /// cursor from elsewhere reaches nothing else.
     fn cursor(&self, last: &Item) -> Result<String> {
@@ -141,8 +211,15 @@ impl Listing {
             _ => None,
         };
         let sort = sort.context("read a sort key")?;
-        let Key { pk, sk } = Key::of(last).context("read a key")?;
-        let position = serde_json::to_string(&[sort, pk, sk]).context("write a cursor")?;
+        let key = Key::of(last).context("read a key")?;
+        self.cursor_at(&sort, &key)
+    }
+
+    /// The cursor of a page that begins after this entry.
+    pub(super) fn cursor_at(&self, sort: &str, key: &Key) -> Result<String> {
+        let Key { pk, sk } = key;
+        let position =
+            serde_json::to_string(&[sort, pk.as_str(), sk.as_str()]).context("write a cursor")?;
         Ok(URL_SAFE_NO_PAD.encode(position))
     }
 
@@ -163,7 +240,6 @@ impl Listing {
         };
         let mut start = Key { pk, sk }.attributes();
         start.insert(name.to_owned(), sort);
-        start.insert(self.partition.0.to_owned(), text(&self.partition.1));
         Ok(start)
     }
 }

@@ -5,15 +5,20 @@
 //! an update names the version it has read; expiry is compared here, because TTL deletes late.
 
 pub mod accounts;
+pub mod audit;
 mod change;
 pub mod clients;
+mod erase;
 pub mod jwks;
 pub mod keys;
 mod listing;
+mod load;
 pub mod meter;
 pub mod oidc;
 pub mod one_time_tokens;
+pub mod preferences;
 pub mod rates;
+pub mod search;
 pub mod sessions;
 pub mod tasks;
 mod transaction;
@@ -23,7 +28,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest,
+};
 use aws_types::SdkConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +63,8 @@ pub struct Store {
     queue: Queue,
     clock: Clock,
     metrics: Metrics,
+    /// How long an audit entry is kept.
+    audit_days: u32,
     app: String,
     vault: Option<String>,
 }
@@ -70,6 +79,7 @@ impl Store {
             queue: Queue::new(sdk, config),
             clock,
             metrics,
+            audit_days: config.audit_retention_days,
             app: config.app_table.clone(),
             vault: config.vault_table.clone(),
         }
@@ -107,12 +117,12 @@ impl Store {
         Ok(found)
     }
 
-    /// Reads up to a hundred items of the table `app` in one round trip, strongly consistent, in the order of `keys`.
+    /// Reads items of the table `app`, strongly consistent, in the order of `keys`. One round trip for each hundred.
     async fn batch_get_app(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
         let wanted: Vec<_> = keys.iter().map(|key| (Table::App, key)).collect();
         let mut found = vec![None; keys.len()];
-        if !wanted.is_empty() {
-            self.batch_get_into(&wanted, &mut found).await?;
+        for (wanted, found) in wanted.chunks(100).zip(found.chunks_mut(100)) {
+            self.batch_get_into(wanted, found).await?;
         }
         Ok(found)
     }
@@ -154,8 +164,51 @@ impl Store {
         Ok(())
     }
 
+    /// Writes and deletes items without conditions, in batches. Each key may occur once. If it fails, some were written.
+    async fn batch_write(&self, table: Table, writes: Vec<Write>) -> Result<()> {
+        let name = self.name(table)?;
+        for batch in writes.chunks(25) {
+            let requests = batch.iter().map(Write::request).collect::<Result<_>>()?;
+            let mut open = HashMap::from([(name.to_owned(), requests)]);
+            for attempt in 0.. {
+                let request = self.client.batch_write_item();
+                let request = request.set_request_items(Some(open));
+                let output = request.send().await.map_err(failed("write a batch"))?;
+                open = output.unprocessed_items.unwrap_or_default();
+                if open.is_empty() {
+                    break;
+                }
+                back_off(attempt, "write a batch").await?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn transaction(&self) -> Transaction<'_> {
         Transaction::new(self)
+    }
+}
+
+/// One of the writes of a batch.
+enum Write {
+    Put(Item),
+    Delete(Key),
+}
+
+impl Write {
+    fn request(&self) -> Result<WriteRequest> {
+        let request = WriteRequest::builder();
+        let request = match self {
+            Self::Put(item) => {
+                let put = PutRequest::builder().set_item(Some(item.clone()));
+                request.put_request(put.build().context("build a put")?)
+            }
+            Self::Delete(key) => {
+                let delete = DeleteRequest::builder().set_key(Some(key.attributes()));
+                request.delete_request(delete.build().context("build a delete")?)
+            }
+        };
+        Ok(request.build())
     }
 }
 

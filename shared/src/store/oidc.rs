@@ -10,6 +10,7 @@ use super::change::text;
 use super::{Change, Store, Table, Transaction, failed, from_item, keys, to_item};
 use crate::auth::OneTimeToken;
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::models::User;
 use crate::models::audit::AuditEntry;
 
@@ -132,7 +133,8 @@ impl Store {
     ) -> Result<()> {
         let verified = Change::new()
             .if_equal("email", text(user.email.as_str()))
-            .if_equal("is_verified", AttributeValue::Bool(true));
+            .if_equal("is_verified", AttributeValue::Bool(true))
+            .if_equal("is_active", AttributeValue::Bool(true));
         self.transaction()
             .identity(user, identity)
             .check(Table::App, &keys::profile(user.id), verified)
@@ -152,7 +154,7 @@ impl Store {
     ) -> Result<()> {
         self.transaction()
             .identity(user, identity)
-            .new_user(user, audit)
+            .new_user(user, audit, Event::UserCreated(user))
             .commit()
             .await
     }

@@ -40,19 +40,20 @@ struct StoredToken {
 }
 
 impl Store {
-    /// Makes a token for a user and answers what goes into the link. One write.
+    /// Makes a token for a user and the address that its link goes to, and answers what goes into the link. One write.
     ///
     /// A task that is run again makes another one, and the links of both work: whichever mail has arrived.
     pub async fn issue_one_time_token(
         &self,
         purpose: Purpose,
         user: &User,
+        email: &Email,
     ) -> Result<OneTimeToken> {
         let token = OneTimeToken::new()?;
         let now = self.clock.now();
         let stored = StoredToken {
             user_id: user.id,
-            email: user.email.clone(),
+            email: email.clone(),
             issued_at: now,
             ttl: (now + purpose.lifetime()).as_second(),
         };

@@ -3,7 +3,7 @@
 //! A session has a public part in `app`, which each request reads, and a secret one in the vault: the family of its
 //! refresh tokens, of which one generation after the other is the newest.
 
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -121,7 +121,10 @@ impl Store {
         session: &Session,
         audit: &AuditEntry,
     ) -> Result<()> {
+        let active = Change::new().if_equal("is_active", AttributeValue::Bool(true));
         self.transaction()
+            .check(Table::App, &keys::profile(user.id), active)
+            .on_conflict(Error::AccountInactive)
             .session(user.id, session)
             .audit(user.id, audit)
             .commit()

@@ -8,9 +8,10 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use uuid::Uuid;
+use uuid::{Uuid, Variant, Version};
 
 use super::change::{Change, Updated, number, stored, text};
 use super::listing::{Listing, Sort};
@@ -152,6 +153,12 @@ impl NewTask {
         }
     }
 
+    /// With an id that comes again when the same task does. For [`Store::add_task_once`].
+    pub fn with_id(mut self, id: Uuid) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Whose task it is: who may look at it.
     pub fn owned_by(mut self, user: Uuid) -> Self {
         self.owner = Some(user);
@@ -193,6 +200,18 @@ impl NewTask {
             ttl: None,
         })
     }
+}
+
+/// The id of the task that follows this one: the same however often this one is run. Of version 8 (RFC 9562), because
+/// it comes from a hash and tells no time.
+pub fn following(task: Uuid) -> Uuid {
+    let hash = digest(&SHA256, task.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_ref()[..16]);
+    uuid::Builder::from_bytes(bytes)
+        .with_version(Version::Custom)
+        .with_variant(Variant::RFC4122)
+        .into_uuid()
 }
 
 fn seconds_rounded_up(at: Timestamp) -> i64 {
@@ -248,6 +267,15 @@ impl Store {
     /// Writes a task that no other change goes with.
     pub async fn add_task(&self, task: &NewTask) -> Result<()> {
         self.transaction().task(task).commit().await
+    }
+
+    /// The same, but nothing if there is a task of this id: whoever wrote it has come this far before.
+    pub async fn add_task_once(&self, task: &NewTask) -> Result<()> {
+        let transaction = self.transaction().task(task).on_conflict(Error::Stale);
+        match transaction.commit().await {
+            Err(Error::Stale) => Ok(()),
+            done => done,
+        }
     }
 
     pub async fn task(&self, id: Uuid) -> Result<Option<StoredTask>> {
@@ -437,7 +465,8 @@ impl Store {
     pub async fn tasks_of(&self, user: Uuid, slice: &Slice) -> Result<Page<StoredTask>> {
         let listing = Listing {
             index: "owned",
-            partition: ("owned_by", keys::tasks_of(user)),
+            partition_key: "owned_by",
+            partitions: vec![keys::tasks_of(user)],
             sort: Sort::Text("id"),
             newest_first: true,
         };
@@ -448,7 +477,8 @@ impl Store {
     pub async fn failed_tasks(&self, slice: &Slice) -> Result<Page<StoredTask>> {
         let listing = Listing {
             index: "tasks",
-            partition: ("task_list", keys::failed_tasks()),
+            partition_key: "task_list",
+            partitions: vec![keys::failed_tasks()],
             sort: Sort::Number("task_time"),
             newest_first: true,
         };
@@ -590,6 +620,17 @@ mod tests {
         // One second more, and the sweep looks at it in a second.
         check(Some(1_901), None, 1_001);
         check(Some(10_000), None, 9_100);
+    }
+
+    #[test]
+    fn a_task_has_one_follower() {
+        let first = Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001);
+        let second = following(first);
+        assert_eq!(following(first), second);
+        assert_ne!(following(second), first);
+        assert_ne!(following(second), second);
+        assert_eq!(second.get_version(), Some(Version::Custom));
+        assert_eq!(second.get_variant(), Variant::RFC4122);
     }
 
     #[test]

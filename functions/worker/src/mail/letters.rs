@@ -16,6 +16,8 @@ pub enum Letter {
     PasswordReset { name: String, link: String },
     /// Invites somebody whose account somebody else has made.
     Invitation { name: String, link: String },
+    /// Goes to the address of an account for which somebody has asked for another.
+    EmailChangeAsked { name: String, new_address: String },
     /// Goes to the old address of an account that has another now.
     EmailChanged { name: String, new_address: String },
     /// Says what was ordered, and what it costs.
@@ -49,6 +51,7 @@ impl Letter {
             Self::Welcome { .. } => "Welcome",
             Self::PasswordReset { .. } => "Set a new password",
             Self::Invitation { .. } => "You are invited",
+            Self::EmailChangeAsked { .. } => "Another e-mail address was asked for",
             Self::EmailChanged { .. } => "A new e-mail address for your account",
             Self::OrderConfirmation(_) => "We have your order",
         }
@@ -68,6 +71,9 @@ impl Letter {
             Self::Invitation { name, link } => {
                 let valid = lasting(Purpose::AcceptInvitation.lifetime().as_hours());
                 InvitationText { name, link, valid }.render()
+            }
+            Self::EmailChangeAsked { name, new_address } => {
+                EmailChangeAskedText { name, new_address }.render()
             }
             Self::EmailChanged { name, new_address } => {
                 EmailChangedText { name, new_address }.render()
@@ -91,6 +97,9 @@ impl Letter {
             Self::Invitation { name, link } => {
                 let valid = lasting(Purpose::AcceptInvitation.lifetime().as_hours());
                 InvitationHtml { name, link, valid }.render()
+            }
+            Self::EmailChangeAsked { name, new_address } => {
+                EmailChangeAskedHtml { name, new_address }.render()
             }
             Self::EmailChanged { name, new_address } => {
                 EmailChangedHtml { name, new_address }.render()
@@ -176,6 +185,20 @@ struct InvitationHtml<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "email_change_asked.txt", escape = "none")]
+struct EmailChangeAskedText<'a> {
+    name: &'a str,
+    new_address: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "email_change_asked.html")]
+struct EmailChangeAskedHtml<'a> {
+    name: &'a str,
+    new_address: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "email_changed.txt", escape = "none")]
 struct EmailChangedText<'a> {
     name: &'a str,
@@ -230,6 +253,10 @@ mod tests {
             name: name(),
             link: link(),
         };
+        let email_change_asked = Letter::EmailChangeAsked {
+            name: name(),
+            new_address: "eve@example.com".to_owned(),
+        };
         let email_changed = Letter::EmailChanged {
             name: name(),
             new_address: "eve@example.com".to_owned(),
@@ -240,6 +267,10 @@ mod tests {
             (welcome, vec![LINK]),
             (password_reset, vec![LINK, "valid for 1 hour.", ignore]),
             (invitation, vec![LINK, "valid for 7 days.", ignore]),
+            (
+                email_change_asked,
+                vec!["eve@example.com", "change the password."],
+            ),
             (email_changed, vec!["eve@example.com"]),
             (
                 Letter::OrderConfirmation(order()),
@@ -326,11 +357,14 @@ mod tests {
 
     #[test]
     fn a_change_of_address_has_no_button() {
-        let letter = Letter::EmailChanged {
-            name: NAME.to_owned(),
-            new_address: "eve@example.com".to_owned(),
+        let (name, new_address) = (NAME.to_owned(), "eve@example.com".to_owned());
+        let asked = Letter::EmailChangeAsked {
+            name: name.clone(),
+            new_address: new_address.clone(),
         };
-        assert!(!letter.html().unwrap().contains("href="));
+        for letter in [asked, Letter::EmailChanged { name, new_address }] {
+            assert!(!letter.html().unwrap().contains("href="));
+        }
     }
 
     #[test]
