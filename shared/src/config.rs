@@ -158,6 +158,11 @@ impl Config {
         };
         let environment = read.text_or("ENVIRONMENT", "production");
         let relaxed = is_relaxed(&environment);
+        // Lambda sets this one, and cargo-lambda does not.
+        if relaxed && read.optional("AWS_LAMBDA_INITIALIZATION_TYPE").is_some() {
+            let problem = format!("ENVIRONMENT={environment} is not for deployments");
+            read.problems.push(problem);
+        }
         let config = Self {
             public_url: read.url("PUBLIC_URL"),
             log_level: read.parsed_or("LOG_LEVEL", "info"),
@@ -430,6 +435,25 @@ mod tests {
             "MAIL_FROM is \"nobody\", which is not 'Name <address>'",
         ];
         assert_eq!(error.0, expected);
+    }
+
+    #[test]
+    fn rules_are_not_relaxed_where_lambda_runs() {
+        let deployed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+        for environment in ["local", "test"] {
+            let named = ("ENVIRONMENT", environment);
+            assert!(read(&[named]).is_ok(), "{environment}");
+            let error = read(&[named, deployed]).unwrap_err();
+            let expected = format!("ENVIRONMENT={environment} is not for deployments");
+            assert_eq!(error.0, [expected]);
+        }
+        for environment in ["", "production", "testing", "local-2"] {
+            let config = read(&[("ENVIRONMENT", environment), deployed]);
+            assert!(
+                config.is_ok_and(|config| !config.is_local()),
+                "{environment}"
+            );
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Event<'a> {
         user: &'a User,
         old_email: &'a Email,
     },
+    /// `user.login_linked`: the user can log in with this provider too from now on.
+    UserLoginLinked { user: &'a User, provider: &'a str },
     /// `user.texts_changed`: something changed that a search looks into.
     UserTextsChanged(&'a User),
     /// `user.deleted`: the account is closed, and what is left of it is to go.
@@ -62,6 +64,10 @@ impl Event<'_> {
             Self::UserEmailChanged { user, old_email } => {
                 let (user_id, old_email) = (user.id, old_email.clone());
                 of(user, vec![Task::EmailChangedMail { user_id, old_email }])
+            }
+            Self::UserLoginLinked { user, provider } => {
+                let (user_id, provider) = (user.id, provider.to_owned());
+                of(user, vec![Task::LoginLinkedMail { user_id, provider }])
             }
             Self::UserTextsChanged(user) => vec![index(user)],
             // Nobody's: the tasks of the user are erased too.

@@ -36,6 +36,8 @@ pub enum Task {
     EmailChangeAskedMail { user_id: Uuid, new_email: Email },
     /// Tell the old address that the account has another now.
     EmailChangedMail { user_id: Uuid, old_email: Email },
+    /// Tell a user that this provider can log them in from now on.
+    LoginLinkedMail { user_id: Uuid, provider: String },
     /// Erase what is left of a deleted user.
     EraseUser { user_id: Uuid },
     /// Bring the search rows of a user up to date.

@@ -307,6 +307,7 @@ async fn a_worker_may_die_at_any_of_its_calls() {
             let user_id = world.users[0].id;
             let old_email = Email::parse("old@example.com").unwrap();
             let new_email = Email::parse("new@example.com").unwrap();
+            let provider = "test".to_owned();
             let email = || world.users[0].email.clone();
             // The registration has caused the other three kinds.
             for task in [
@@ -315,6 +316,7 @@ async fn a_worker_may_die_at_any_of_its_calls() {
                 Task::InvitationMail { user_id },
                 Task::EmailChangedMail { user_id, old_email },
                 Task::EmailChangeAskedMail { user_id, new_email },
+                Task::LoginLinkedMail { user_id, provider },
             ] {
                 let task = NewTask::new(task);
                 world.stage.app.store.add_task(&task).await.unwrap();
@@ -325,10 +327,10 @@ async fn a_worker_may_die_at_any_of_its_calls() {
             world.deliver(batch, &faults).await;
             world.settle(20).await;
             world.check(&format!("{fault:?} at call {number}")).await;
-            assert_eq!(world.mails.ids().len(), 7);
+            assert_eq!(world.mails.ids().len(), 8);
             if world.faults() == 0 {
-                let calls = "eight claims, users and ends, two addresses, four tokens; of the search, three notes and a batch of rows";
-                assert_eq!(number, 8 + 8 + 8 + 2 + 4 + 3 + 1, "{calls}");
+                let calls = "nine claims, users and ends, two addresses, four tokens; of the search, three notes and a batch of rows";
+                assert_eq!(number, 9 + 9 + 9 + 2 + 4 + 3 + 1, "{calls}");
                 break;
             }
         }

@@ -1,8 +1,10 @@
 //! The stories: what actors do through the public API, and what they see. What all functions share has files of
-//! its own: `bad_input.rs`, `events.rs`, and the rules of the house in `house.rs`. `aws.rs` has no stories.
+//! its own: `bad_input.rs`, `events.rs`, and the rules of the house in `house.rs`. `aws.rs` and
+//! `people.rs` have no stories.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod administration;
 mod auth;
 mod aws;
 mod bad_input;
@@ -13,8 +15,11 @@ mod limits;
 mod mail;
 mod oauth;
 mod oidc;
+mod people;
+mod profiles;
 mod recovery;
 mod rotation;
+mod search;
 mod sessions;
 mod system;
 mod tasks;

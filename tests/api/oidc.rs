@@ -21,7 +21,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 use shared::models::User;
 use shared::models::audit::AuditEntry;
-use tests::{Actor, Answer, Stage};
+use tests::{Actor, Answer, Mail, MailFolder, PASSWORD, Stage};
 use tokio::net::TcpListener;
 use url::Url;
 use url::form_urlencoded;
@@ -30,6 +30,8 @@ use uuid::Uuid;
 const CLIENT: &str = "sheaf";
 const SECRET: &str = "hush/hush";
 const REDIRECT: &str = "https://api.example.com/api/v1/auth/oidc/test/callback";
+const ME: &str = "/api/v1/users/me";
+const NEW_PASSWORD: &str = "Better-horse-8";
 
 #[tokio::test]
 async fn somebody_new_logs_in_with_a_provider() {
@@ -110,39 +112,71 @@ async fn whoever_came_before_is_known_by_subject_and_not_by_address() {
     let again = again.expect(200).expect_round_trips(5);
     assert_eq!(profile(&stage.anon(), &again).await, first);
 
-    // Another subject with her address is hers as well, because both sides have verified it.
-    provider.now(|spoilt| spoilt.claims = json!({"sub": "ada's second account"}));
-    let second = log_in(&stage, &provider).await.expect(200);
-    assert_eq!(profile(&stage.anon(), &second).await["id"], first["id"]);
+    // Another subject has her address there by now: that does not make them her.
+    provider.now(|spoilt| spoilt.claims = json!({"sub": "eve"}));
+    let refused = log_in(&stage, &provider).await;
+    refused
+        .expect_problem(409, "email_taken")
+        .expect_round_trips(6);
     assert_eq!(provider.count("/userinfo"), 0);
+    let items = stage.all_items().await;
+    let linked = items.iter().filter(|item| item.contains("\"OIDC#test#"));
+    assert_eq!(linked.count(), 1);
 }
 
 #[tokio::test]
 async fn an_account_with_the_same_verified_address_is_linked() {
     let provider = Provider::start().await;
-    let stage = stage(&provider, &[]).await;
+    let mails = MailFolder::new();
+    let stage = stage(&provider, &[("MAIL_URL", &mails.url())]).await;
     let ada = stage.user().await;
     change(&stage, &ada, |user| user.is_verified = true).await;
+    new_mails(&stage, &mails).await;
     provider.now(|spoilt| spoilt.claims = json!({"email": ada.email.to_uppercase()}));
 
-    let token = log_in(&stage, &provider).await.expect(200);
+    let token = log_in(&stage, &provider).await;
+    let token = token.expect(200).expect_round_trips(8);
     assert_eq!(profile(&stage.anon(), &token).await["id"], ada.id);
     let items = stage.all_items().await;
     let count = |part: &str| items.iter().filter(|item| item.contains(part)).count();
     assert_eq!(count("user.linked_oidc"), 1);
     assert_eq!(count("\"PROFILE\""), 1);
     // Her password is what it was.
-    stage.anon().log_in(&ada.email, tests::PASSWORD).await;
+    stage.anon().log_in(&ada.email, PASSWORD).await;
+    // She is told, because it may have been somebody else.
+    let told = new_mails(&stage, &mails).await;
+    let [mail] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(mail.to, ada.email);
+    assert_eq!(mail.subject, "Another way to log in to your account");
+    assert!(mail.text.lines().any(|line| line == "test"), "{mail:?}");
     // The second time there is nothing to link.
     log_in(&stage, &provider).await.expect(200);
     let items = stage.all_items().await.concat();
     assert_eq!(items.matches("user.linked_oidc").count(), 1);
+    assert!(new_mails(&stage, &mails).await.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_login_to_an_account_that_was_closed_meanwhile() {
+    let provider = Provider::start().await;
+    let mails = MailFolder::new();
+    let stage = stage(&provider, &[("MAIL_URL", &mails.url())]).await;
+    let ada = stage.user().await;
+    change(&stage, &ada, |user| user.is_verified = true).await;
+    new_mails(&stage, &mails).await;
+    provider.now(|spoilt| spoilt.claims = json!({"email": ada.email}));
+    log_in(&stage, &provider).await.expect(200);
+    change(&stage, &ada, |user| user.is_active = false).await;
+    assert!(new_mails(&stage, &mails).await.is_empty());
 }
 
 #[tokio::test]
 async fn an_account_whose_address_is_not_verified_is_not_linked() {
     let provider = Provider::start().await;
-    let stage = stage(&provider, &[]).await;
+    let mails = MailFolder::new();
+    let stage = stage(&provider, &[("MAIL_URL", &mails.url())]).await;
     let thief = stage.user().await;
     provider.now(|spoilt| spoilt.claims = json!({"email": thief.email}));
     let refused = log_in(&stage, &provider).await;
@@ -150,9 +184,52 @@ async fn an_account_whose_address_is_not_verified_is_not_linked() {
     let items = stage.all_items().await.concat();
     assert!(!items.contains("\"OIDC#test#"), "it was linked");
     assert!(!items.contains("session.began_by_oidc"));
-    // Once it is verified, whoever has verified it owns both.
-    change(&stage, &thief, |user| user.is_verified = true).await;
-    log_in(&stage, &provider).await.expect(200);
+    // Its owner takes the account over by a link: then it is verified, and nobody else knows a way in.
+    reset_password(&stage, &mails, &thief.email).await;
+    let token = log_in(&stage, &provider).await.expect(200);
+    assert_eq!(profile(&stage.anon(), &token).await["id"], thief.id);
+    thief.get(ME).await.expect_problem(401, "invalid_token");
+    let credentials = json!({"email": thief.email, "password": PASSWORD});
+    let refused = stage.anon().post("/api/v1/auth/login", credentials).await;
+    refused.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_new_password_by_a_link_unlinks_whoever_was_linked() {
+    let provider = Provider::start().await;
+    let mails = MailFolder::new();
+    let stage = stage(&provider, &[("MAIL_URL", &mails.url())]).await;
+    let ada = stage.user().await;
+    change(&stage, &ada, |user| user.is_verified = true).await;
+    // For a while, somebody else had her address at the provider.
+    provider.now(|spoilt| spoilt.claims = json!({"sub": "eve", "email": ada.email}));
+    let stolen = log_in(&stage, &provider).await.expect(200);
+    assert_eq!(profile(&stage.anon(), &stolen).await["id"], ada.id);
+    // So she is not let in there herself.
+    provider.now(|spoilt| spoilt.claims = json!({"email": ada.email}));
+    let refused = log_in(&stage, &provider).await;
+    refused.expect_problem(409, "email_taken");
+
+    reset_password(&stage, &mails, &ada.email).await;
+    let items = stage.all_items().await.concat();
+    assert!(!items.contains("OIDC#test#"), "it is still linked");
+    let bearer = format!("Bearer {}", stolen.text("access_token"));
+    let thief = stage.anon().with_header("authorization", &bearer);
+    thief.get(ME).await.expect_problem(401, "invalid_token");
+    // Without the address the thief is nobody, and with another one somebody else.
+    provider.now(|spoilt| {
+        spoilt.claims = json!({"sub": "eve", "email": ada.email, "email_verified": false});
+    });
+    let refused = log_in(&stage, &provider).await;
+    refused.expect_problem(400, "oidc_refused");
+    provider.now(|spoilt| spoilt.claims = json!({"sub": "eve", "email": "eve@example.com"}));
+    let eve = log_in(&stage, &provider).await.expect(200);
+    assert_ne!(profile(&stage.anon(), &eve).await["id"], ada.id);
+    // She is linked by her next login.
+    provider.now(|spoilt| spoilt.claims = json!({"email": ada.email}));
+    let token = log_in(&stage, &provider).await.expect(200);
+    assert_eq!(profile(&stage.anon(), &token).await["id"], ada.id);
+    stage.anon().log_in(&ada.email, NEW_PASSWORD).await;
 }
 
 #[tokio::test]
@@ -213,7 +290,7 @@ async fn the_user_info_tells_what_the_id_token_does_not() {
 #[tokio::test]
 async fn a_callback_that_is_not_the_one_expected_is_refused() {
     type Tamper = fn(&mut Callback);
-    let cases: [(&str, Tamper); 11] = [
+    let cases: [(&str, Tamper); 12] = [
         ("another state", |c| c.set("state", "another")),
         ("no state", |c| c.remove("state")),
         ("another provider's path", |c| c.provider = "other"),
@@ -229,6 +306,7 @@ async fn a_callback_that_is_not_the_one_expected_is_refused() {
             c.set("iss", "https://evil.example")
         }),
         ("no code", |c| c.remove("code")),
+        ("an empty code", |c| c.set("code", "")),
         ("another code", |c| c.set("code", "another")),
         ("no query", |c| c.parameters.clear()),
     ];
@@ -243,6 +321,20 @@ async fn a_callback_that_is_not_the_one_expected_is_refused() {
         assert_eq!(answer.status, 400, "{name}: {answer:?}");
         answer.expect_problem(400, "oidc_refused");
     }
+    assert_eq!(provider.count("/token"), 1, "for another code only");
+    // What a provider calls it is no matter, as long as it may be the code that is wrong.
+    for (refusal, status, code) in [
+        ("invalid_request", 400, "oidc_refused"),
+        ("unauthorized_client", 500, "refused"),
+    ] {
+        provider.now(|spoilt| spoilt.refusal = Some(refusal));
+        let browser = stage.anon();
+        let mut callback = Login::begin(&browser).await.callback(&provider);
+        callback.set("code", "another");
+        let answer = callback.send(&browser).await;
+        answer.expect_problem(status, code);
+    }
+    provider.now(|_| {});
     // The code of another login: only who has begun that one can prove it (PKCE).
     let (browser, thief) = (stage.anon(), stage.anon());
     let stolen = Login::begin(&browser).await.callback(&provider);
@@ -504,9 +596,10 @@ async fn a_provider_that_answers_nonsense_is_unavailable() {
         let answer = stage.anon().get("/api/v1/auth/oidc/test/login").await;
         assert_eq!(answer.status, 503, "{name}: {answer:?}");
         answer.expect_problem(503, "unavailable");
+        stage.later(10).await;
     }
     assert_eq!(provider.count("/elsewhere"), 0, "a redirect was followed");
-    // It is mended, and nobody has to wait for it.
+    // It is mended.
     provider.now(|_| {});
     log_in(&stage, &provider).await.expect(200);
     // The same while its new keys are looked for.
@@ -518,6 +611,59 @@ async fn a_provider_that_answers_nonsense_is_unavailable() {
         .await
         .expect_problem(503, "unavailable");
     assert_eq!(provider.count("/elsewhere"), 0, "a redirect was followed");
+    // They are looked for again as soon as anybody asks it again.
+    provider.now(|spoilt| {
+        spoilt.key_id = Some("new");
+        spoilt.keys = Keys::Renamed("new");
+    });
+    stage.later(11).await;
+    log_in(&stage, &provider).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_provider_that_has_failed_is_left_alone_for_ten_seconds() {
+    let provider = Provider::start().await;
+    let stage = stage(&provider, &[]).await;
+    let browser = stage.anon();
+    let asked = || provider.count("/.well-known/openid-configuration");
+    let begin = async |name: &str| {
+        let path = format!("/api/v1/auth/oidc/{name}/login");
+        let answer = browser.get(&path).await;
+        answer.expect_problem(503, "unavailable");
+    };
+    provider.now(|spoilt| spoilt.metadata = json!({"issuer": "https://evil.example"}));
+    begin("test").await;
+    assert_eq!(asked(), 1);
+    for _ in 0..3 {
+        begin("test").await;
+    }
+    assert_eq!(asked(), 1);
+    // Another provider is asked for itself.
+    begin("other").await;
+    assert_eq!(asked(), 2);
+    // Nobody knows yet that it is mended.
+    provider.now(|_| {});
+    begin("test").await;
+    assert_eq!(asked(), 2);
+    stage.later(11).await;
+    let login = Login::begin(&browser).await;
+    assert_eq!(asked(), 3);
+
+    // The same with keys that cannot be fetched.
+    provider.now(|spoilt| {
+        spoilt.key_id = Some("new");
+        spoilt.keys = Keys::Elsewhere;
+    });
+    let answer = login.finish(&provider, &browser).await;
+    answer.expect_problem(503, "unavailable");
+    let fetched = provider.count("/jwks");
+    begin("test").await;
+    stage.later(11).await;
+    log_in_as(&browser, &provider)
+        .await
+        .expect_problem(503, "unavailable");
+    assert_eq!(provider.count("/jwks"), fetched + 1);
+    assert_eq!(asked(), 3);
 }
 
 #[tokio::test]
@@ -588,11 +734,32 @@ async fn log_in_as(browser: &Actor<'_>, provider: &Provider) -> Answer {
     login.finish(provider, browser).await
 }
 
+/// The mails that have come since the last call.
+async fn new_mails(stage: &Stage, mails: &MailFolder) -> Vec<Mail> {
+    stage.work().await;
+    let new = mails.ids().iter().map(|id| mails.read(id)).collect();
+    mails.clear();
+    new
+}
+
+/// Sets [`NEW_PASSWORD`] by the link that goes to an address.
+async fn reset_password(stage: &Stage, mails: &MailFolder, email: &str) {
+    new_mails(stage, mails).await;
+    let anon = stage.anon();
+    let forgot = anon.post("/api/v1/auth/forgot-password", json!({"email": email}));
+    forgot.await.expect(202);
+    let new = new_mails(stage, mails).await;
+    let [mail] = &new[..] else { panic!("{new:?}") };
+    let reset = json!({"token": mail.token(), "new_password": NEW_PASSWORD});
+    let reset = anon.post("/api/v1/auth/reset-password", reset);
+    reset.await.expect(204);
+}
+
 /// The profile of whom a token is for.
 async fn profile(actor: &Actor<'_>, token: &Answer) -> Value {
     let bearer = format!("Bearer {}", token.text("access_token"));
     let actor = actor.clone().with_header("authorization", &bearer);
-    actor.get("/api/v1/users/me").await.expect(200).json()
+    actor.get(ME).await.expect(200).json()
 }
 
 /// Changes a user as no route does yet.
@@ -728,6 +895,8 @@ struct Spoilt {
     /// What the id token's header names; nothing if empty.
     key_id: Option<&'static str>,
     keys: Keys,
+    /// What it calls a code that is not right.
+    refusal: Option<&'static str>,
     no_id_token: bool,
     is_slow: bool,
 }
@@ -897,7 +1066,10 @@ impl Provider {
             {
                 nonce
             }
-            _ => return json_response(400, &json!({"error": "invalid_grant"})),
+            _ => {
+                let refusal = spoilt.refusal.unwrap_or("invalid_grant");
+                return json_response(400, &json!({"error": refusal}));
+            }
         };
         let mut answer = json!({
             "access_token": "an access token",

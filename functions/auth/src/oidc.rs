@@ -67,7 +67,8 @@ pub(crate) async fn begin_oidc_login(
 /// Finish a login with a provider
 ///
 /// Where the provider sends the browser back to. Somebody new gets an account, if the provider says that their e-mail
-/// address is verified; somebody who has one with the same address, verified here too, gets it linked.
+/// address is verified; somebody who has one with the same address, verified here too, gets it linked, unless somebody
+/// else at the provider has it already. The account is told.
 #[utoipa::path(
     get, path = "/oidc/{provider}/callback", tag = "auth",
     params(
@@ -81,7 +82,7 @@ pub(crate) async fn begin_oidc_login(
         (status = 400, description = "`oidc_refused`: the login was begun elsewhere, is over, or is not valid", body = Problem),
         (status = 403, description = "`account_inactive`", body = Problem),
         (status = 404, description = "No provider has this name", body = Problem),
-        (status = 409, description = "`email_taken`, by an account whose address is not verified; `stale`", body = Problem),
+        (status = 409, description = "`email_taken`, by an account that is not verified or is somebody else's there; `stale`", body = Problem),
         (status = 429, description = "Too many logins from this address", body = Problem),
         (status = 503, description = "The provider does not answer", body = Problem),
     )
@@ -168,7 +169,8 @@ impl Returned {
         if self.error.is_some() {
             return Err(Error::OidcRefused("the provider has let nobody in"));
         }
-        self.code.ok_or(Error::OidcRefused("it has no code"))
+        let code = self.code.filter(|code| !code.is_empty());
+        code.ok_or(Error::OidcRefused("it has no code"))
     }
 }
 
@@ -226,6 +228,11 @@ async fn account(
         Some(user) if !user.is_verified => Err(Error::EmailTaken),
         Some(user) if !user.is_active => Err(Error::AccountInactive),
         Some(user) => {
+            // Known there by another subject: the address has changed hands, or one of the two was let have it for a
+            // while. Resetting the password frees the account of whoever was linked; then this login works.
+            if app.store.has_identity_at(user.id, &config.name).await? {
+                return Err(Error::EmailTaken);
+            }
             let audit = entry("user.linked_oidc", &user, info, config);
             app.store.link_identity(&identity, &user, &audit).await?;
             Ok(user)

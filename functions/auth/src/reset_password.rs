@@ -19,7 +19,8 @@ use crate::recovery;
 /// Set a new password
 ///
 /// By the token of the link in the mail, or of an invitation. It works once, and only until the password is changed in
-/// any way. Ends all sessions, and verifies the address.
+/// any way. Ends all sessions, verifies the address, and unlinks every login with a provider: whoever holds the address
+/// there links it again by logging in.
 #[utoipa::path(
     post, path = "/reset-password", tag = "auth", request_body = PasswordReset,
     responses(
@@ -58,7 +59,7 @@ pub(crate) async fn reset_password(
 fn is_good_for(link: &Link, account: &Account) -> bool {
     let password = account.password.as_ref();
     let is_younger = password.is_none_or(|password| link.issued_at > password.changed_at);
-    account.user.is_active && account.user.email == link.email && is_younger
+    account.user.is_active && link.went_to(&account.user.email) && is_younger
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -48,11 +48,13 @@ pub(crate) async fn update_me(
     Body(change): Body<ProfileChange>,
 ) -> Result<Response> {
     let me = current.user;
-    if change.asks_again(&me) {
+    let asks_again = change.asks_again(&me);
+    let after = change.apply(me.clone())?;
+    let saved = change::save(&app, &info, &headers, me.id, me.clone(), after).await?;
+    if asks_again {
         change::ask_again(&app, &info, &me).await?;
     }
-    let after = change.apply(me.clone())?;
-    change::save(&app, &info, &headers, me.id, me, after).await
+    Ok(saved)
 }
 
 /// Change my profile (PUT)

@@ -45,10 +45,12 @@ pub(crate) async fn update_user(
     let asks_again = change.profile().asks_again(&before);
     let after = change.apply(before.clone())?;
     check_rank(&current, &[before.role, after.role])?;
+    let actor = current.user.id;
+    let saved = change::save(&app, &info, &headers, actor, before.clone(), after).await?;
     if asks_again {
         change::ask_again(&app, &info, &before).await?;
     }
-    change::save(&app, &info, &headers, current.user.id, before, after).await
+    Ok(saved)
 }
 
 /// Change a user (PUT)

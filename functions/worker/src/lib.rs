@@ -13,6 +13,7 @@ mod email_changed_mail;
 mod erase_user;
 mod index_user;
 mod invitation_mail;
+mod login_linked_mail;
 mod password_reset_mail;
 mod reindex;
 mod verification_mail;
@@ -138,6 +139,9 @@ async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
         }
         Task::EmailChangedMail { user_id, old_email } => {
             email_changed_mail::run(worker, id, user_id, &old_email).await
+        }
+        Task::LoginLinkedMail { user_id, provider } => {
+            login_linked_mail::run(worker, id, user_id, provider).await
         }
         Task::EraseUser { user_id } => erase_user::run(&worker.app, id, user_id).await,
         Task::IndexUser { user_id } => index_user::run(&worker.app, id, user_id).await,

@@ -165,8 +165,9 @@ impl Store {
             .await
     }
 
-    /// Sets a password by a link, which is used up by it, ends every session, and forgets an address that was asked for.
-    /// The link has proved the address it went to.
+    /// Sets a password by a link, which is used up by it, ends every session, forgets an address that was asked for,
+    /// and takes every login with a provider away. The link has proved the address it went to: whoever holds that
+    /// mailbox has the account from now on, and nobody else. 409 `stale` if the user has changed meanwhile.
     pub async fn reset_password(
         &self,
         link: &Link,
@@ -187,8 +188,10 @@ impl Store {
         proved.pending_email = None;
         if proved != *user {
             proved.updated_at = now;
-            proved.version += 1;
         }
+        // Also if nothing of it shows: a login that is being linked meanwhile must lose the race.
+        proved.version += 1;
+        let identities = self.identities_of(user.id).await?;
         let proved = Change::between(user, &proved)?.next_epoch(None).if_equal(
             "version",
             number(i64::try_from(user.version).unwrap_or(i64::MAX)),
@@ -199,6 +202,7 @@ impl Store {
             .update(Table::Vault, &keys::password(user.id), change)
             .update(Table::App, &keys::profile(user.id), proved)
             .on_conflict(Error::Stale)
+            .without_identities(&identities)
             .audit(user.id, audit)
             .commit()
             .await
@@ -217,11 +221,10 @@ impl Store {
             version: old.version + 1,
             ..old.clone()
         };
-        if old.pending_email.as_ref() == Some(&link.email) {
-            new.email = link.email.clone();
-            new.pending_email = None;
-        } else if old.email != link.email {
-            return Err(Error::InvalidLink);
+        match new.pending_email.take_if(|wanted| link.went_to(wanted)) {
+            Some(wanted) => new.email = wanted,
+            None if link.went_to(&old.email) => {}
+            None => return Err(Error::InvalidLink),
         }
         let audit = audit.with_changes(&old, &new);
         self.transaction()

@@ -84,7 +84,7 @@ impl Transaction<'_> {
     /// Adds an entry to a user's trail.
     pub fn audit(self, user: Uuid, entry: &AuditEntry) -> Self {
         let kept = SignedDuration::from_hours(24 * i64::from(self.store.audit_days));
-        let ttl = (entry.at + kept).as_second();
+        let ttl = (self.store.clock.now() + kept).as_second();
         let key = keys::audit(user, entry.at, entry.id);
         self.create(Table::App, &key, &StoredEntry { entry, ttl })
     }

@@ -129,10 +129,13 @@ pub fn unique_oidc(identity: &OidcIdentity) -> Key {
     alone(format!("UNIQUE#OIDC#{provider}#{hash}"))
 }
 
+/// What the sort keys of identities begin with.
+pub const IDENTITY: &str = "OIDC#";
+
 /// The same identity beside its user.
 pub fn oidc(user: Uuid, identity: &OidcIdentity) -> Key {
     let OidcIdentity { provider, hash } = identity;
-    of_user(user, format!("OIDC#{provider}#{hash}"))
+    of_user(user, format!("{IDENTITY}{provider}#{hash}"))
 }
 
 /// In the vault: a login that is on its way to a provider, by the hash of its state.
@@ -179,7 +182,7 @@ pub fn user_state(role: Role, is_active: bool) -> String {
 
 /// The identity that stands beside its user with this sort key.
 pub fn unique_oidc_of(sk: &str) -> Option<Key> {
-    let identity = sk.strip_prefix("OIDC#")?;
+    let identity = sk.strip_prefix(IDENTITY)?;
     Some(alone(format!("UNIQUE#OIDC#{identity}")))
 }
 

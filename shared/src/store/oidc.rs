@@ -4,10 +4,12 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::accounts::Unique;
 use super::change::text;
-use super::{Change, Store, Table, Transaction, failed, from_item, keys, to_item};
+use super::keys::{self, IDENTITY, Key};
+use super::{Change, Store, Table, Transaction, failed, from_item, to_item};
 use crate::auth::OneTimeToken;
 use crate::error::{Error, Result};
 use crate::events::Event;
@@ -16,6 +18,10 @@ use crate::models::audit::AuditEntry;
 
 /// How long somebody may take at the provider.
 pub const OIDC_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+
+/// The most identities of a user that are looked for: one transaction can take both directions of so many. A user has
+/// one at each provider.
+const MOST_IDENTITIES: i32 = 40;
 
 /// What has to be known again when a login comes back from a provider.
 #[derive(Serialize, Deserialize)]
@@ -46,7 +52,7 @@ pub struct OidcIdentity {
     pub(super) hash: String,
 }
 
-/// An identity as it stands beside its user, for who erases the user.
+/// An identity as it stands beside its user, for whoever takes all of theirs away.
 #[derive(Serialize)]
 struct StoredIdentity<'a> {
     provider: &'a str,
@@ -59,6 +65,14 @@ impl OidcIdentity {
         Self {
             provider: provider.to_owned(),
             hash: OneTimeToken::hash_of(&format!("{issuer}\n{subject}")),
+        }
+    }
+
+    /// What the sort keys of a user's identities begin with: of those at one provider, or of all of them.
+    fn prefix(provider: Option<&str>) -> String {
+        match provider {
+            Some(provider) => format!("{IDENTITY}{provider}#"),
+            None => IDENTITY.to_owned(),
         }
     }
 }
@@ -123,23 +137,55 @@ impl Store {
         user.ok_or(Error::AccountInactive).map(Some)
     }
 
-    /// Links an identity to a user whose address is verified on both sides. 409 `stale` if it is not any more, or if
-    /// the identity was linked meanwhile.
+    /// Whether a user is known by an identity at this provider, whichever. One query.
+    pub async fn has_identity_at(&self, user: Uuid, provider: &str) -> Result<bool> {
+        let prefix = OidcIdentity::prefix(Some(provider));
+        let found = self.beside(user, &prefix, 1).await?;
+        Ok(!found.is_empty())
+    }
+
+    /// The keys of all identities of a user, as they stand beside them. One query.
+    pub(super) async fn identities_of(&self, user: Uuid) -> Result<Vec<Key>> {
+        let prefix = OidcIdentity::prefix(None);
+        self.beside(user, &prefix, MOST_IDENTITIES).await
+    }
+
+    /// The first keys of a user's partition that begin with `prefix`, strongly consistent.
+    async fn beside(&self, user: Uuid, prefix: &str, most: i32) -> Result<Vec<Key>> {
+        let request = self.client.query().table_name(self.name(Table::App)?);
+        let request = request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(&keys::profile(user).pk))
+            .expression_attribute_values(":prefix", text(prefix))
+            .consistent_read(true)
+            .limit(most);
+        let output = request.send().await.map_err(failed("list identities"))?;
+        let items = output.items.unwrap_or_default();
+        Ok(items.iter().filter_map(Key::of).collect())
+    }
+
+    /// Links an identity to a user, as they were read, whose address is verified on both sides, and tells them. 409
+    /// `stale` if the user has changed meanwhile, or if the identity was linked meanwhile.
     pub async fn link_identity(
         &self,
         identity: &OidcIdentity,
         user: &User,
         audit: &AuditEntry,
     ) -> Result<()> {
-        let verified = Change::new()
-            .if_equal("email", text(user.email.as_str()))
-            .if_equal("is_verified", AttributeValue::Bool(true))
-            .if_equal("is_active", AttributeValue::Bool(true));
+        // Counts as a change, so that one of two links at once loses the race, and so does whoever takes away the
+        // identities that were there before.
+        let linked = Change::new()
+            .add("version", 1)
+            .if_equal("version", AttributeValue::N(user.version.to_string()));
         self.transaction()
             .identity(user, identity)
-            .check(Table::App, &keys::profile(user.id), verified)
+            .update(Table::App, &keys::profile(user.id), linked)
             .on_conflict(Error::Stale)
             .audit(user.id, audit)
+            .event(Event::UserLoginLinked {
+                user,
+                provider: &identity.provider,
+            })
             .commit()
             .await
     }
@@ -173,6 +219,19 @@ impl Transaction<'_> {
             .create(Table::App, &keys::oidc(user.id, identity), &stored)
             .on_conflict(Error::Stale)
     }
+
+    /// Takes both directions of identities away, by the keys beside their user. 409 `stale` if another was faster: the
+    /// identity may be somebody else's by now.
+    pub(super) fn without_identities(self, identities: &[Key]) -> Self {
+        identities.iter().fold(self, |transaction, key| {
+            let taken = transaction.take(Table::App, key);
+            let taken = taken.on_conflict(Error::Stale);
+            match keys::unique_oidc_of(&key.sk) {
+                Some(unique) => taken.delete(Table::App, &unique),
+                None => taken,
+            }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -187,5 +246,26 @@ mod tests {
         assert_ne!(ada, identity("https://id.example", "Ada"));
         assert_ne!(ada, identity("https://id.example/", "ada"));
         assert_ne!(ada, OidcIdentity::new("b", "https://id.example", "ada"));
+    }
+
+    #[test]
+    fn an_identity_is_found_by_its_provider() {
+        let user = Uuid::now_v7();
+        let identity = |provider| OidcIdentity::new(provider, "https://id.example", "ada");
+        let is_found = |identity: &OidcIdentity, provider| {
+            let key = keys::oidc(user, identity);
+            key.sk.starts_with(&OidcIdentity::prefix(provider))
+        };
+        for (provider, others) in [("a", ["ab", "b"]), ("ab", ["a", "b"])] {
+            let identity = identity(provider);
+            assert!(is_found(&identity, Some(provider)), "{provider}");
+            assert!(is_found(&identity, None), "{provider}");
+            for other in others {
+                assert!(!is_found(&identity, Some(other)), "{provider} at {other}");
+            }
+        }
+        let all = OidcIdentity::prefix(None);
+        let others = [keys::profile(user), keys::session(user, user)];
+        assert!(others.iter().all(|key| !key.sk.starts_with(&all)));
     }
 }

@@ -16,27 +16,36 @@ use crate::models::text::Email;
 #[derive(Clone, Debug)]
 pub struct Link {
     pub user_id: Uuid,
-    /// The address that it went to.
-    pub email: Email,
     pub issued_at: Timestamp,
     purpose: Purpose,
-    hash: String,
+    token: String,
+    address: String,
 }
 
 impl Link {
     pub(super) fn key(&self) -> Key {
-        keys::one_time_token(self.purpose, &self.hash)
+        keys::one_time_token(self.purpose, &OneTimeToken::hash_of(&self.token))
+    }
+
+    /// Whether it went to this address.
+    pub fn went_to(&self, email: &Email) -> bool {
+        self.address == address_of(&self.token, email)
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct StoredToken {
     user_id: Uuid,
-    /// The address that the link was sent to.
-    email: Email,
+    /// The address that the link was sent to, as a hash that only who has the token can compare: a deleted user's
+    /// address is not kept here.
+    address: String,
     issued_at: Timestamp,
     /// When it ends and DynamoDB may drop it, in seconds since the epoch.
     ttl: i64,
+}
+
+fn address_of(token: &str, email: &Email) -> String {
+    OneTimeToken::hash_of(&format!("{token} {email}"))
 }
 
 impl Store {
@@ -53,7 +62,7 @@ impl Store {
         let now = self.clock.now();
         let stored = StoredToken {
             user_id: user.id,
-            email: email.clone(),
+            address: address_of(token.reveal(), email),
             issued_at: now,
             ttl: (now + purpose.lifetime()).as_second(),
         };
@@ -85,10 +94,10 @@ impl Store {
         let stored: StoredToken = from_item(item)?;
         Ok((stored.ttl > self.clock.seconds()).then_some(Link {
             user_id: stored.user_id,
-            email: stored.email,
             issued_at: stored.issued_at,
             purpose,
-            hash,
+            token: token.to_owned(),
+            address: stored.address,
         }))
     }
 }

@@ -34,15 +34,15 @@ fn written(config: &Config, value: &str, seconds: i64) -> String {
     format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 
-/// What the browser has kept.
+/// What the browser has kept. Looked for by bytes: what others have it keep need not be text.
 pub(super) fn read<'a>(config: &Config, headers: &'a HeaderMap) -> Option<&'a str> {
-    let texts = headers.get_all(COOKIE).iter();
-    let cookies = texts
-        .filter_map(|text| text.to_str().ok())
-        .flat_map(|text| text.split(';'));
-    let mut pairs = cookies.filter_map(|cookie| cookie.trim().split_once('='));
-    let (_, value) = pairs.find(|(known, _)| *known == name(config))?;
-    Some(value)
+    let name = name(config).as_bytes();
+    let lists = headers.get_all(COOKIE).iter();
+    let cookies = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b';'));
+    let mut values =
+        cookies.filter_map(|cookie| cookie.trim_ascii().strip_prefix(name)?.strip_prefix(b"="));
+    let value = str::from_utf8(values.next()?).ok()?;
+    value.is_ascii().then_some(value)
 }
 
 #[cfg(test)]
@@ -90,14 +90,31 @@ mod tests {
             // Any subdomain can set this one.
             (vec!["sheaf-oidc=abc"], None),
             (vec!["x__Host-sheaf-oidc=abc; __Host-sheaf-oidc"], None),
+            (vec!["__Host-sheaf-oidc2=abc"], None),
+            (
+                vec!["a=\u{e9}; __Host-sheaf-oidc=abc; c=\u{e9}"],
+                Some("abc"),
+            ),
+            (vec!["__Host-sheaf-oidc=ab\u{e9}"], None),
+            // Not a space to any browser.
+            (vec!["a=b;\u{a0}__Host-sheaf-oidc=abc"], None),
+            (vec!["__Host-sheaf-oidc=abc\u{a0}"], None),
             (vec![], None),
         ];
         for (cookies, expected) in cases {
             let mut headers = HeaderMap::new();
             for cookie in &cookies {
-                headers.append(COOKIE, HeaderValue::from_static(cookie));
+                let cookie = HeaderValue::from_bytes(cookie.as_bytes());
+                headers.append(COOKIE, cookie.unwrap());
             }
             assert_eq!(read(&config, &headers), expected, "{cookies:?}");
         }
+    }
+
+    #[test]
+    fn another_cookie_need_not_be_text() {
+        let cookies = HeaderValue::from_bytes(b"a=\xff\xe9; __Host-sheaf-oidc=abc; \xff");
+        let headers = HeaderMap::from_iter([(COOKIE, cookies.unwrap())]);
+        assert_eq!(read(&config("production"), &headers), Some("abc"));
     }
 }

@@ -17,6 +17,7 @@ use openidconnect::{
     PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
     StandardErrorResponse, TokenResponse, UserInfoError,
 };
+use shared::clock::Clock;
 use shared::config::OidcProvider;
 use shared::http::{PREFIX, RequestInfo};
 use shared::models::text::{Email, Name};
@@ -32,6 +33,9 @@ const BELIEVED: i64 = 600;
 
 /// Tokens with made-up key ids must not make us fetch the keys for each of them: seconds between two times.
 const KEYS_AGAIN_AFTER: i64 = 60;
+
+/// How long nobody waits for a provider that has just failed, in seconds: each try may take as long as two requests.
+const TRY_AGAIN_AFTER: i64 = 10;
 
 /// How far a provider's clock may be ahead of ours, in seconds.
 const LEEWAY: i64 = 60;
@@ -55,6 +59,8 @@ pub(crate) struct Providers(Arc<Inner>);
 struct Inner {
     http: OnceLock<Http>,
     known: Mutex<HashMap<String, Known>>,
+    /// When a provider has last failed to tell of itself, or its keys.
+    failed: Mutex<HashMap<String, i64>>,
 }
 
 struct Known {
@@ -72,7 +78,7 @@ pub(super) struct Provider<'a> {
     http: &'a Http,
     providers: &'a Providers,
     metadata: Arc<CoreProviderMetadata>,
-    now: i64,
+    clock: &'a Clock,
 }
 
 type Client = CoreClient<
@@ -120,7 +126,7 @@ impl Person {
 
 impl Providers {
     /// The provider of this configuration. Asks it for its metadata and keys, unless that was done within ten minutes;
-    /// 503 if it does not answer as it should.
+    /// 503 if it does not answer as it should, and for ten seconds after that without asking.
     pub(super) async fn get<'a>(
         &'a self,
         app: &'a App,
@@ -129,10 +135,16 @@ impl Providers {
     ) -> Result<Provider<'a>> {
         let http = self.http(app.config.is_local())?;
         let now = app.clock.seconds();
+        if self.has_just_failed(&config.name, now) {
+            let cause = anyhow::Error::msg("it has just failed");
+            return Err(unavailable("ask a provider about itself")(cause));
+        }
         let metadata = match self.recall(&config.name, now) {
             Some(metadata) => metadata,
             None => {
-                let metadata = Arc::new(discover(app, config, http).await?);
+                let found = discover(app, config, http).await;
+                let found = found.inspect_err(|_| self.note_failure(&config.name, &app.clock));
+                let metadata = Arc::new(found?);
                 self.remember(config, metadata.clone(), now);
                 metadata
             }
@@ -145,7 +157,7 @@ impl Providers {
             http,
             providers: self,
             metadata,
-            now,
+            clock: &app.clock,
         })
     }
 
@@ -197,9 +209,27 @@ impl Providers {
         }
     }
 
+    fn has_just_failed(&self, name: &str, now: i64) -> bool {
+        let failed = self.failed().get(name).copied();
+        failed.is_some_and(|at| now - at < TRY_AGAIN_AFTER)
+    }
+
+    /// Takes the time anew: until it has failed, some seconds may have passed.
+    fn note_failure(&self, name: &str, clock: &Clock) {
+        self.failed().insert(name.to_owned(), clock.seconds());
+        // Keys that could not be fetched are looked for again once the pause is over.
+        if let Some(known) = self.known().get_mut(name) {
+            known.keys_fetched_at = None;
+        }
+    }
+
     // A panic elsewhere cannot leave an entry half changed.
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashMap<String, i64>> {
+        self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -300,12 +330,14 @@ impl Provider<'_> {
 
     /// Verifies an id token, if need be by keys that are newer than those we know.
     async fn verify(&self, token: &CoreIdToken, nonce: &Nonce) -> Result<CoreIdTokenClaims> {
+        let (name, now) = (&self.config.name, self.clock.seconds());
         let mut checked = self.check(token, self.metadata.jwks(), nonce);
-        if is_unknown_key(&checked) && self.providers.may_fetch_keys(&self.config.name, self.now) {
+        if is_unknown_key(&checked) && self.providers.may_fetch_keys(name, now) {
             let keys = CoreJsonWebKeySet::fetch_async(self.metadata.jwks_uri(), self.http).await;
+            let keys = keys.inspect_err(|_| self.providers.note_failure(name, self.clock));
             let keys = keys.map_err(unavailable("fetch a provider's new keys"))?;
             checked = self.check(token, &keys, nonce);
-            self.providers.replace_keys(&self.config.name, keys);
+            self.providers.replace_keys(name, keys);
         }
         checked.map_err(|error| self.refuse("the provider's id token is not valid", error))
     }
@@ -364,9 +396,7 @@ impl Provider<'_> {
     ) -> Error {
         match error {
             RequestTokenError::Request(error) => unavailable("exchange a code")(error),
-            RequestTokenError::ServerResponse(answer)
-                if *answer.error() != CoreErrorResponseType::InvalidGrant =>
-            {
+            RequestTokenError::ServerResponse(answer) if !is_of_the_code(answer.error()) => {
                 // Our own mistake, as a wrong client secret.
                 let refusal = anyhow::Error::msg(answer.to_string());
                 Error::Refused(refusal.context("exchange a code"))
@@ -381,6 +411,15 @@ impl Provider<'_> {
         tracing::warn!(provider, why, "a login was refused: {what}");
         Error::OidcRefused(what)
     }
+}
+
+/// Whether a refusal may be for the code, which is whatever a browser brings. To some providers, one that does not look
+/// like theirs is an invalid request.
+fn is_of_the_code(error: &CoreErrorResponseType) -> bool {
+    matches!(
+        error,
+        CoreErrorResponseType::InvalidGrant | CoreErrorResponseType::InvalidRequest
+    )
 }
 
 fn is_unknown_key(checked: &Result<CoreIdTokenClaims, ClaimsVerificationError>) -> bool {

@@ -20,6 +20,8 @@ pub enum Letter {
     EmailChangeAsked { name: String, new_address: String },
     /// Goes to the old address of an account that has another now.
     EmailChanged { name: String, new_address: String },
+    /// Goes to a user whom a provider can log in from now on.
+    LoginLinked { name: String, provider: String },
     /// Says what was ordered, and what it costs.
     OrderConfirmation(OrderConfirmation),
 }
@@ -53,6 +55,7 @@ impl Letter {
             Self::Invitation { .. } => "You are invited",
             Self::EmailChangeAsked { .. } => "Another e-mail address was asked for",
             Self::EmailChanged { .. } => "A new e-mail address for your account",
+            Self::LoginLinked { .. } => "Another way to log in to your account",
             Self::OrderConfirmation(_) => "We have your order",
         }
     }
@@ -78,6 +81,7 @@ impl Letter {
             Self::EmailChanged { name, new_address } => {
                 EmailChangedText { name, new_address }.render()
             }
+            Self::LoginLinked { name, provider } => LoginLinkedText { name, provider }.render(),
             Self::OrderConfirmation(order) => OrderConfirmationText { order }.render(),
         };
         text.context("write a letter as text")
@@ -104,6 +108,7 @@ impl Letter {
             Self::EmailChanged { name, new_address } => {
                 EmailChangedHtml { name, new_address }.render()
             }
+            Self::LoginLinked { name, provider } => LoginLinkedHtml { name, provider }.render(),
             Self::OrderConfirmation(order) => {
                 let link = &order.link;
                 OrderConfirmationHtml { order, link }.render()
@@ -213,6 +218,20 @@ struct EmailChangedHtml<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "login_linked.txt", escape = "none")]
+struct LoginLinkedText<'a> {
+    name: &'a str,
+    provider: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "login_linked.html")]
+struct LoginLinkedHtml<'a> {
+    name: &'a str,
+    provider: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "order_confirmation.txt", escape = "none")]
 struct OrderConfirmationText<'a> {
     order: &'a OrderConfirmation,
@@ -261,6 +280,10 @@ mod tests {
             name: name(),
             new_address: "eve@example.com".to_owned(),
         };
+        let login_linked = Letter::LoginLinked {
+            name: name(),
+            provider: "google".to_owned(),
+        };
         let ignore = "ignore this mail; nothing happens.";
         vec![
             (verification, vec![LINK, "valid for 24 hours.", ignore]),
@@ -272,6 +295,7 @@ mod tests {
                 vec!["eve@example.com", "change the password."],
             ),
             (email_changed, vec!["eve@example.com"]),
+            (login_linked, vec!["google", "set a new password."]),
             (
                 Letter::OrderConfirmation(order()),
                 vec![LINK, "A-17", "25.80", "12.30", "38.10", "6.08", "44.18"],
@@ -356,13 +380,17 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_address_has_no_button() {
+    fn a_warning_has_no_button() {
         let (name, new_address) = (NAME.to_owned(), "eve@example.com".to_owned());
         let asked = Letter::EmailChangeAsked {
             name: name.clone(),
             new_address: new_address.clone(),
         };
-        for letter in [asked, Letter::EmailChanged { name, new_address }] {
+        let linked = Letter::LoginLinked {
+            name: name.clone(),
+            provider: "google".to_owned(),
+        };
+        for letter in [asked, linked, Letter::EmailChanged { name, new_address }] {
             assert!(!letter.html().unwrap().contains("href="));
         }
     }
