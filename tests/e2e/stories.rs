@@ -45,7 +45,8 @@ pub(crate) fn bad_requests_are_problem_documents(bundle: &Bundle) {
     let cases = [
         ("GET", "/nowhere", 404),
         ("GET", "/api/v1/auth/nowhere", 404),
-        ("GET", "/api/v1/users", 404),
+        ("GET", "/api/v1/users", 401),
+        ("GET", "/api/v1/users/me/nowhere", 404),
         ("DELETE", "/api/v1/auth/login", 405),
         ("GET", "/api/v1/users/me", 401),
         ("POST", "/api/v1/auth/login", 415),
