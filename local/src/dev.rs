@@ -15,7 +15,8 @@ use local::provision::{self, References};
 use local::pump::{self, Source};
 use local::template::Template;
 use local::watch::{self, Profile, Watch};
-use local::{shell, superuser};
+use local::{demo, shell, superuser};
+use shared::{App, Config};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -96,6 +97,9 @@ async fn start(options: &Options) -> Result<Running> {
     let variables = variables(options, &folder, &template, &aws, &references)?;
     if let Some(told) = superuser::first(&variables).await? {
         console::done("superuser", told);
+    }
+    if options.seed_demo {
+        seed_demo(&variables).await?;
     }
 
     let watch = if options.no_watch {
@@ -233,6 +237,19 @@ fn variables(
         or("MAIL_URL", format!("file:{}", folder.mail().display())),
     ]);
     Ok(variables)
+}
+
+/// Opens the shop to look at, or completes it.
+async fn seed_demo(variables: &Variables) -> Result<()> {
+    let app = App::new(Config::from_lookup(|name| variables.get(name).cloned())?)?;
+    let owner = demo::owner(&app).await?;
+    if let Some(password) = owner.password {
+        let told = format!("{}, password {password} (shown only now)", demo::OWNER);
+        console::done("demo owner", told);
+    }
+    let step = console::step("demo");
+    step.done(demo::stock(&app, owner.id).await?);
+    Ok(())
 }
 
 async fn start_watch(

@@ -6,6 +6,7 @@
 pub mod aws;
 pub mod template;
 
+pub mod demo;
 pub mod load;
 pub mod provision;
 pub mod superuser;

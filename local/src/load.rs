@@ -1,12 +1,20 @@
-//! People who are made up, to fill empty tables with: the same ones each time, of several scripts and languages.
+//! People and items that are made up, to fill empty tables with: the same ones each time. The people are of several
+//! scripts and languages; the items have few words, because each costs rows of the search.
+
+use std::collections::{BTreeSet, HashMap};
+use std::slice;
 
 use anyhow::{Context, Result, bail};
 use fastrand::Rng;
 use jiff::Timestamp;
 use shared::App;
+use shared::models::item::{Description, Item, Tag, Title};
+use shared::models::money::{Money, Percent, Price};
 use shared::models::text::{Email, Name, Username};
 use shared::models::{Role, User};
-use uuid::Builder;
+use uuid::{Builder, Uuid};
+
+use crate::demo::{self, Wanted};
 
 /// There are no more of them: 31 to the power of 5. See [`code`].
 pub const MOST: u32 = 28_629_151;
@@ -26,15 +34,11 @@ pub async fn users(app: &App, number: u32, mut progress: impl FnMut(u64)) -> Res
     if number > MOST {
         bail!("only {MOST} people can be made up");
     }
-    let end = app.clock.now().as_millisecond();
-    let created_at = |at: u32| {
-        let ago = SPAN - SPAN * i64::from(at) / i64::from(number);
-        Timestamp::from_millisecond(end - ago).context("a time out of range")
-    };
+    let end = app.clock.now();
     let mut random = Rng::with_seed(SEED);
     for from in (0..number).step_by(PART) {
         let part = (from..number).take(PART);
-        let people = part.map(|at| person(&mut random, at, created_at(at)?));
+        let people = part.map(|at| person(&mut random, at, made_at(end, at, number)?));
         let people = people.collect::<Result<Vec<_>>>()?;
         if from == 0
             && let Some(first) = people.first()
@@ -49,6 +53,57 @@ pub async fn users(app: &App, number: u32, mut progress: impl FnMut(u64)) -> Res
         progress(people.len() as u64);
     }
     Ok(())
+}
+
+/// Who owns the items.
+const OWNER: &str = "workshop@example.com";
+
+/// Writes so many items, all of them for sale, with their categories and with their owner, who cannot log in. Tells
+/// `progress` after each part of them how many it was.
+///
+/// As [`users`], it refuses tables which hold some already.
+pub async fn items(app: &App, number: u32, mut progress: impl FnMut(u64)) -> Result<()> {
+    if number > MOST {
+        bail!("only {MOST} items can be made up");
+    }
+    let email = Email::parse(OWNER)?;
+    if app.store.user_by_email(&email).await?.is_some() {
+        bail!(
+            "the tables hold items that were made up before; `cargo dev --reset` starts with \
+             empty ones"
+        );
+    }
+    let owner = User::new(email);
+    app.store.load_users(slice::from_ref(&owner)).await?;
+    let categories = demo::categories(app, owner.id, CATEGORIES.iter()).await?;
+    let end = app.clock.now();
+    let mut random = Rng::with_seed(SEED);
+    for from in (0..number).step_by(PART) {
+        let part = (from..number).take(PART);
+        let items = part.map(|at| {
+            let created_at = made_at(end, at, number)?;
+            item(&mut random, at, created_at, owner.id, &categories)
+        });
+        let items = items.collect::<Result<Vec<_>>>()?;
+        app.store.load_items(&items).await?;
+        progress(items.len() as u64);
+    }
+    Ok(())
+}
+
+/// When the one of this number was made, of so many.
+fn made_at(end: Timestamp, at: u32, number: u32) -> Result<Timestamp> {
+    let ago = SPAN - SPAN * i64::from(at) / i64::from(number);
+    let made = Timestamp::from_millisecond(end.as_millisecond() - ago);
+    made.context("a time out of range")
+}
+
+/// An id with the time that it was made.
+fn id(random: &mut Rng, created_at: Timestamp) -> Result<Uuid> {
+    let mut tail = [0; 10];
+    random.fill(&mut tail);
+    let made = u64::try_from(created_at.as_millisecond())?;
+    Ok(Builder::from_unix_timestamp_millis(made, &tail).into_uuid())
 }
 
 /// The person of this number. Most are active users; there is no administrator.
@@ -73,11 +128,8 @@ fn person(random: &mut Rng, number: u32, created_at: Timestamp) -> Result<User> 
         10..12 => Role::Manager,
         _ => Role::User,
     };
-    let mut tail = [0; 10];
-    random.fill(&mut tail);
-    let made = u64::try_from(created_at.as_millisecond())?;
     Ok(User {
-        id: Builder::from_unix_timestamp_millis(made, &tail).into_uuid(),
+        id: id(random, created_at)?,
         username: Some(Username::parse(&format!("{short}_{code}"))?),
         first_name: Some(first),
         last_name: Some(last),
@@ -88,6 +140,41 @@ fn person(random: &mut Rng, number: u32, created_at: Timestamp) -> Result<User> 
         created_at,
         updated_at: created_at,
         ..User::new(Email::parse(&format!("{short}.{code}@example.com"))?)
+    })
+}
+
+/// The item of this number, as "Folding walnut stool 4t7bz". Its title ends with what no other has.
+fn item(
+    random: &mut Rng,
+    number: u32,
+    created_at: Timestamp,
+    owner: Uuid,
+    categories: &HashMap<&'static str, Uuid>,
+) -> Result<Item> {
+    let (category, nouns) = pick(random, &KINDS);
+    let (adjective, material) = (pick(random, &ADJECTIVES), pick(random, &MATERIALS));
+    let (noun, code) = (pick(random, nouns), code(number));
+    let title = Title::parse(&format!("{adjective} {material} {noun} {code}"))?;
+    // From 1.90 to 2,000, many of them at the same price.
+    let steps = [100, 250, 1_000, 5_000];
+    let price = random.i64(2..=40) * steps[random.usize(..4)] - [0, 1, 10][random.usize(..3)];
+    let discount = (random.u8(..6) == 0).then(|| price * (100 - random.i64(5..=40)) / 100);
+    let tags = [material, pick(random, &OCCASIONS)];
+    let tags = BTreeSet::from(tags).into_iter().map(Tag::parse);
+    let to_price = |minor| Price::try_from(Money::from_minor(minor));
+    let remark = (random.u8(..3) == 0).then(|| pick(random, &REMARKS));
+    Ok(Item {
+        id: id(random, created_at)?,
+        description: remark.map(Description::parse).transpose()?,
+        discount_price: discount.map(to_price).transpose()?,
+        tax: Percent::from_hundredths(pick(random, &[1_900, 700, 0]))?,
+        category_id: categories.get(category).copied(),
+        tags: tags.collect::<Result<_, _>>()?,
+        stock: random.i64(0..200),
+        views: random.u64(..1_000).min(random.u64(..1_000)),
+        created_at,
+        updated_at: created_at,
+        ..Item::new(owner, title, to_price(price)?)
     })
 }
 
@@ -108,6 +195,55 @@ fn code(number: u32) -> String {
     };
     (0..5).map(next).collect()
 }
+
+static CATEGORIES: [Wanted; 9] = [
+    category("house", None, "House"),
+    category("lighting", Some("house"), "Lighting"),
+    category("seating", Some("house"), "Seating"),
+    category("tableware", Some("house"), "Tableware"),
+    category("garden", None, "Garden"),
+    category("planting", Some("garden"), "Planting"),
+    category("watering", Some("garden"), "Watering"),
+    category("workshop", None, "Workshop"),
+    category("hand-tools", Some("workshop"), "Hand tools"),
+];
+
+const fn category(slug: &'static str, parent: Option<&'static str>, name: &'static str) -> Wanted {
+    Wanted {
+        slug,
+        parent,
+        name,
+        description: None,
+    }
+}
+
+/// The slugs of categories, and what is in them.
+const KINDS: [(&str, &[&str]); 6] = [
+    ("lighting", &["lamp", "lantern", "candlestick"]),
+    ("seating", &["stool", "bench", "armchair"]),
+    ("tableware", &["bowl", "jug", "tray", "mug"]),
+    ("planting", &["planter", "trellis", "basket"]),
+    ("watering", &["fountain", "barrel", "trough"]),
+    ("hand-tools", &["mallet", "plane", "clamp"]),
+];
+
+/// Each is a tag too. None is a part of another word here.
+const MATERIALS: [&str; 5] = ["walnut", "copper", "birch", "stoneware", "brass"];
+
+const ADJECTIVES: [&str; 8] = [
+    "Small", "Folding", "Tall", "Plain", "Painted", "Round", "Sturdy", "Light",
+];
+
+const OCCASIONS: [&str; 5] = ["handmade", "gift", "outdoor", "classic", "clearance"];
+
+const REMARKS: [&str; 6] = [
+    "Made to last.",
+    "For a quiet corner.",
+    "Each one is a little different.",
+    "Looks better with age.",
+    "Finished by hand.",
+    "Packs flat.",
+];
 
 struct Language {
     /// With what an e-mail address has of it.
@@ -244,6 +380,59 @@ mod tests {
         rough(count(|user| user.role == Role::Manager), 40);
         rough(count(|user| !user.is_active), 600);
         assert_eq!(count(|user| user.role == Role::Admin), 0);
+    }
+
+    fn items(number: u32) -> Vec<Item> {
+        let mut random = Rng::with_seed(SEED);
+        let (end, owner) = (Timestamp::from_second(1_700_000_000).unwrap(), Uuid::nil());
+        let ids = (1..).map(Uuid::from_u128);
+        let categories = CATEGORIES
+            .iter()
+            .map(|wanted| wanted.slug)
+            .zip(ids)
+            .collect();
+        let items = (0..number).map(|at| {
+            let made = made_at(end, at, number).unwrap();
+            item(&mut random, at, made, owner, &categories).unwrap()
+        });
+        items.collect()
+    }
+
+    #[test]
+    fn items_come_again_and_keep_the_rules() {
+        let found = items(5_000);
+        assert_eq!(items(5_000), found);
+        assert!(found.is_sorted_by(|one, next| one.id < next.id));
+        let titles: BTreeSet<_> = found.iter().map(|item| item.title.as_str()).collect();
+        assert_eq!(titles.len(), found.len());
+        for item in &found {
+            assert_eq!(item.check(), Ok(()), "{}", item.title);
+            assert!(item.tags.is_sorted() && item.tags.len() == 2);
+            assert!(item.category_id.is_some());
+        }
+        let prices: BTreeSet<_> = found.iter().map(Item::current_price).collect();
+        assert!((200..4_000).contains(&prices.len()), "{}", prices.len());
+    }
+
+    /// What is measured of few items must be as much as of many.
+    #[test]
+    fn a_hundred_items_make_full_pages() {
+        let found = items(100);
+        let ids: HashMap<_, _> = CATEGORIES
+            .iter()
+            .map(|wanted| wanted.slug)
+            .zip(1..)
+            .collect();
+        let count = |which: &dyn Fn(&Item) -> bool| found.iter().filter(|item| which(item)).count();
+        let of_walnut = |item: &Item| item.tags.iter().any(|tag| tag.as_str() == MATERIALS[0]);
+        assert!(count(&of_walnut) > 20);
+        let in_house = |item: &Item| {
+            let category = item.category_id.unwrap().as_u128();
+            let price = item.current_price().minor();
+            (ids["house"]..=ids["tableware"]).contains(&category) && (500..=50_000).contains(&price)
+        };
+        assert!(count(&in_house) > 20);
+        assert!(count(&|item| item.views > 0) > 40);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod mail;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -71,15 +71,32 @@ struct Options {
     /// First delete the data, the secret and the mails there.
     #[arg(long, conflicts_with = "ephemeral")]
     reset: bool,
+
+    /// Open a small shop, so that there is something to look at. What it has already is left alone.
+    #[arg(long)]
+    seed_demo: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fill the empty tables of a running `cargo dev` with people who are made up.
+    /// Fill the empty tables of a running `cargo dev` with people or items that are made up.
     Load {
-        /// How many.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(load::MOST)))]
-        users: u32,
+        /// How many people.
+        #[arg(
+            long,
+            value_name = "N",
+            required_unless_present = "items",
+            value_parser = clap::value_parser!(u32).range(1..=i64::from(load::MOST)),
+        )]
+        users: Option<u32>,
+
+        /// How many items, of one owner and in a few categories.
+        #[arg(
+            long,
+            value_name = "N",
+            value_parser = clap::value_parser!(u32).range(1..=i64::from(load::MOST)),
+        )]
+        items: Option<u32>,
 
         #[command(flatten)]
         place: Place,
@@ -110,7 +127,11 @@ async fn main() -> ExitCode {
     let Arguments { options, command } = Arguments::parse();
     let ended = match command {
         None => dev::run(options).await,
-        Some(Command::Load { users, place }) => load_users(&place, users).await,
+        Some(Command::Load {
+            users,
+            items,
+            place,
+        }) => make_up(&place, users, items).await,
         Some(Command::Reindex { background, place }) => reindex_users(&place, background).await,
     };
     match ended {
@@ -122,18 +143,31 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn load_users(place: &Place, users: u32) -> Result<()> {
+/// Makes up so many of each, if any.
+async fn make_up(place: &Place, users: Option<u32>, items: Option<u32>) -> Result<()> {
     let app = place.app().await?;
     if !app.config.is_local() || app.config.aws.dynamodb_endpoint.is_none() {
-        bail!("people are made up for the local AWS only, and APP_TABLE names a table elsewhere");
+        bail!("things are made up for the local AWS only, and APP_TABLE names a table elsewhere");
     }
-    let begun = Instant::now();
-    let bar = bar("users", users.into())?;
-    let loaded = load::users(&app, users, |more| bar.inc(more)).await;
+    if let Some(number) = users {
+        let bar = bar("users", number.into())?;
+        let loaded = load::users(&app, number, |more| bar.inc(more)).await;
+        end_load("users", &bar, loaded)?;
+    }
+    if let Some(number) = items {
+        let bar = bar("items", number.into())?;
+        let loaded = load::items(&app, number, |more| bar.inc(more)).await;
+        end_load("items", &bar, loaded)?;
+    }
+    Ok(())
+}
+
+/// Tells what the bar has counted, unless it has failed.
+fn end_load(name: &str, bar: &ProgressBar, loaded: Result<()>) -> Result<()> {
+    let (number, seconds) = (bar.position(), bar.elapsed().as_secs_f32());
     bar.finish_and_clear();
     loaded?;
-    let seconds = begun.elapsed().as_secs_f32();
-    console::done("users", format!("{users} made up after {seconds:.1} s"));
+    console::done(name, format!("{number} made up after {seconds:.1} s"));
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub async fn ensure(app: &App, email: &str, password: &str) -> Result<bool> {
 }
 
 /// 96 random bits, with each kind of character that the rules ask for.
-fn made_up_password() -> Result<String> {
+pub(crate) fn made_up_password() -> Result<String> {
     let mut bytes = [0; 12];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| anyhow!("the system has no random numbers to give"))?;

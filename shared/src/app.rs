@@ -7,12 +7,14 @@ use aws_types::SdkConfig;
 use jsonwebtoken::Validation;
 
 use crate::auth::{Keyring, Signing, SigningKeys, tokens};
+use crate::cache::Caches;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::views::Views;
 
 /// Cheap to clone; handlers take it as axum's state.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub struct Inner {
     pub metrics: Metrics,
     pub keyring: Keyring,
     pub leases: Leases,
+    pub caches: Caches,
+    pub views: Views,
     /// What access tokens are checked against.
     pub validation: Validation,
     /// What tokens are signed with; only `auth` has keys.
@@ -54,6 +58,8 @@ impl App {
             metrics,
             keyring: Keyring::default(),
             leases: Leases::default(),
+            caches: Caches::default(),
+            views: Views::default(),
             signing: Signing::default(),
         }))
     }

@@ -36,6 +36,8 @@ pub struct Config {
     pub allow_password_grant: bool,
     /// How long an audit entry is kept.
     pub audit_retention_days: u32,
+    /// Of all prices, as ISO 4217 names it.
+    pub currency: String,
     /// Without it no mail is sent, and its task says so.
     pub mail_url: Option<MailUrl>,
     /// The sender, as `Name <address>`.
@@ -192,6 +194,7 @@ impl Config {
             oidc_providers: read.oidc_providers("OIDC_PROVIDERS", relaxed),
             allow_password_grant: read.parsed_or("ALLOW_PASSWORD_GRANT", "false"),
             audit_retention_days: read.parsed_or("AUDIT_RETENTION_DAYS", "365"),
+            currency: read.currency("CURRENCY", "EUR"),
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,
@@ -301,6 +304,16 @@ impl Reader<'_> {
         })
     }
 
+    fn currency(&mut self, name: &str, default: &str) -> String {
+        let text = self.text_or(name, default);
+        if text.len() != 3 || !text.bytes().all(|b| b.is_ascii_uppercase()) {
+            self.problems.push(format!(
+                "{name} is {text:?}, which is not three capital letters"
+            ));
+        }
+        text
+    }
+
     /// The value may hold a password, so a problem does not repeat it.
     fn mail_url(&mut self, name: &str) -> Option<MailUrl> {
         let url = self.optional(name)?;
@@ -387,6 +400,7 @@ mod tests {
         assert_eq!(config.environment, "production");
         assert_eq!(config.cors_origins, Origins::These(Vec::new()));
         assert_eq!(config.mail_url, None);
+        assert_eq!(config.currency, "EUR");
     }
 
     #[test]
@@ -419,6 +433,7 @@ mod tests {
             ("LOG_LEVEL", "loud"),
             ("AUTH_SECRET", "short"),
             ("CORS_ORIGINS", "https://a.example,*"),
+            ("CURRENCY", "euro"),
             ("MAIL_URL", "pigeon:"),
             ("MAIL_FROM", "nobody"),
         ])
@@ -431,6 +446,7 @@ mod tests {
             "AUTH_SECRET is for ENVIRONMENT=local only; set AUTH_SECRET_ARN instead",
             "AUTH_SECRET is shorter than 32 characters",
             "RATE_LIMIT_PER_MINUTE is \"many\", which is not a whole number",
+            "CURRENCY is \"euro\", which is not three capital letters",
             "MAIL_URL is not smtp://host, smtps://host, ses: or file:/folder",
             "MAIL_FROM is \"nobody\", which is not 'Name <address>'",
         ];

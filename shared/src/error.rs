@@ -60,6 +60,16 @@ pub enum Error {
     IllegalTransition(&'static str),
     #[error("Nobody else could administrate then; make somebody else an administrator first.")]
     LastAdmin,
+    #[error("There would be less than what is reserved by orders.")]
+    StockReserved,
+    #[error("The category is in use: it has items or categories below it.")]
+    CategoryInUse,
+    #[error("Another category has this name.")]
+    NameTaken,
+    #[error("Another category has this slug.")]
+    SlugTaken,
+    #[error("A category cannot be below itself.")]
+    CategoryCycle,
     #[error("Delete yourself at /users/me.")]
     CannotDeleteSelf,
     #[error("The resource is not the one that If-Match names.")]
@@ -132,6 +142,11 @@ impl Error {
             | Self::Stale
             | Self::IllegalTransition(_)
             | Self::LastAdmin
+            | Self::StockReserved
+            | Self::CategoryInUse
+            | Self::NameTaken
+            | Self::SlugTaken
+            | Self::CategoryCycle
             | Self::LimitReached(_) => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -167,6 +182,11 @@ impl Error {
             Self::LimitReached(_) => "limit_reached",
             Self::IllegalTransition(_) => "illegal_transition",
             Self::LastAdmin => "last_admin",
+            Self::StockReserved => "stock_reserved",
+            Self::CategoryInUse => "category_in_use",
+            Self::NameTaken => "name_taken",
+            Self::SlugTaken => "slug_taken",
+            Self::CategoryCycle => "category_cycle",
             Self::CannotDeleteSelf => "cannot_delete_self",
             Self::PreconditionFailed => "precondition_failed",
             Self::RateLimited(_) => "rate_limited",
@@ -203,6 +223,11 @@ impl Error {
             | Self::LimitReached(_)
             | Self::IllegalTransition(_)
             | Self::LastAdmin
+            | Self::StockReserved
+            | Self::CategoryInUse
+            | Self::NameTaken
+            | Self::SlugTaken
+            | Self::CategoryCycle
             | Self::CannotDeleteSelf
             | Self::PreconditionFailed
             | Self::Refused(_) => false,

@@ -6,11 +6,12 @@
 //! [`Transaction::event`]: crate::store::Transaction::event
 
 use crate::models::User;
+use crate::models::item::{Item, Tag};
 use crate::models::text::Email;
 use crate::store::tasks::NewTask;
 use crate::tasks::Task;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// `user.created`: somebody has registered, or was given an account with a password.
     UserCreated(&'a User),
@@ -29,6 +30,9 @@ pub enum Event<'a> {
     UserLoginLinked { user: &'a User, provider: &'a str },
     /// `user.texts_changed`: something changed that a search looks into.
     UserTextsChanged(&'a User),
+    /// `item.changed`: an item is new, or is to be found by something else, or not any more; with the tags that may have
+    /// got or lost their last item by it.
+    ItemChanged { item: &'a Item, tags: Vec<Tag> },
     /// `user.deleted`: the account is closed, and what is left of it is to go.
     UserDeleted(&'a User),
 }
@@ -52,7 +56,14 @@ impl Event<'_> {
                 tasks.push(index(user));
                 tasks
             }
-            Self::UserActivated(user) => of(user, vec![Task::WelcomeMail { user_id: user.id }]),
+            Self::UserActivated(user) => {
+                let user_id = user.id;
+                let mut tasks = vec![Task::WelcomeMail { user_id }];
+                if !user.is_verified {
+                    tasks.push(Task::VerificationMail { user_id });
+                }
+                of(user, tasks)
+            }
             Self::UserEmailChangeAsked { user } => {
                 let user_id = user.id;
                 let told = user.pending_email.clone();
@@ -70,6 +81,10 @@ impl Event<'_> {
                 of(user, vec![Task::LoginLinkedMail { user_id, provider }])
             }
             Self::UserTextsChanged(user) => vec![index(user)],
+            Self::ItemChanged { item, tags } => {
+                let item_id = item.id;
+                vec![NewTask::new(Task::IndexItem { item_id, tags })]
+            }
             // Nobody's: the tasks of the user are erased too.
             Self::UserDeleted(user) => vec![NewTask::new(Task::EraseUser { user_id: user.id })],
         }

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod auth;
 pub mod aws;
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod models;
 pub mod service_client;
 pub mod store;
 pub mod tasks;
+pub mod views;
 pub mod wire;
 
 pub use app::App;

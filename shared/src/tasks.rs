@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::Config;
 use crate::error::{Context, Error, Result};
+use crate::models::item::Tag;
 use crate::models::text::Email;
 
 /// What is to be done: a kind, and a payload of what it needs to know. `functions/worker` has a file for each kind.
@@ -40,10 +41,22 @@ pub enum Task {
     LoginLinkedMail { user_id: Uuid, provider: String },
     /// Erase what is left of a deleted user.
     EraseUser { user_id: Uuid },
+    /// Bring the search rows of an item up to date, and the list of tags.
+    IndexItem { item_id: Uuid, tags: Vec<Tag> },
     /// Bring the search rows of a user up to date.
     IndexUser { user_id: Uuid },
     /// Rebuild the search rows of all users, a page at a time: the one after this user, or the first.
     Reindex { after: Option<Uuid> },
+}
+
+impl Task {
+    /// Whether it names somebody who need not be a user of ours, so that nobody's erasure would erase it.
+    pub fn names_a_stranger(&self) -> bool {
+        matches!(
+            self,
+            Self::VerificationMailAgain { .. } | Self::PasswordResetMail { .. }
+        )
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::people::{
     ME, Post, REFRESH, REGISTER, RESET, USERS, VERIFICATION, all_of, delete, log_in, members,
-    path_of, staff, texts, work,
+    path_of, staff, texts, verify, work,
 };
 
 const PUBLIC: [&str; 6] = [
@@ -948,4 +948,63 @@ async fn the_trail_tells_an_administrator_who_did_what_from_where() {
     let second = admin.get(&format!("{path}?limit=2&cursor={cursor}")).await;
     let second = second.expect(200).json();
     assert_eq!(second["items"], json!(entries[2..4]));
+}
+
+#[tokio::test]
+async fn whoever_is_promoted_keeps_no_address_that_was_asked_for_before() {
+    let post = Post::new().await;
+    let admin = post.stage.admin().await;
+    let manager = staff(&post.stage, &admin, "manager").await;
+    let bob = post.stage.user().await;
+    post.new_mails().await;
+    let path = path_of(&bob.id);
+    let trap = json!({"email": "trap@example.com"});
+    manager.patch(&path, trap).await.expect(200);
+    let token = post.token(VERIFICATION).await;
+
+    let promoted = admin.patch(&path, json!({"role": "admin"})).await;
+    assert_eq!(promoted.expect(200).json()["pending_email"], Value::Null);
+    let late = verify(&post.stage, &token).await;
+    late.expect_problem(400, "invalid_token");
+    let seen = admin.get(&path).await.expect(200);
+    assert_eq!(seen.text("email"), bob.email);
+}
+
+#[tokio::test]
+async fn only_administrators_make_a_verified_user_with_a_password() {
+    let stage = Stage::new().await;
+    let admin = stage.admin().await;
+    let manager = staff(&stage, &admin, "manager").await;
+    let boss = json!({
+        "email": "boss@example.com", "password": PASSWORD, "is_verified": true,
+    });
+    let refused = manager.post(USERS, boss.clone()).await;
+    refused.expect_problem(403, "insufficient_scope");
+    let invited = json!({"email": "guest@example.com", "is_verified": true});
+    manager.post(USERS, invited).await.expect(201);
+    admin.post(USERS, boss).await.expect(201);
+
+    // Nobody is invited to what they cannot use.
+    let inactive = json!({"email": "later@example.com", "is_active": false});
+    let inactive = admin.post(USERS, inactive).await.expect(422);
+    let expected = [("is_active".to_owned(), "not_invited".to_owned())];
+    assert_eq!(inactive.wrong_fields(), expected);
+}
+
+#[tokio::test]
+async fn a_tag_of_what_is_public_tells_of_nothing_else() {
+    let stage = Stage::new().await;
+    let admin = stage.admin().await;
+    let (ada, bob) = (stage.user().await, stage.user().await);
+    let path = path_of(&ada.id);
+    let tag = |answer: Answer| answer.expect(200).header("etag").to_owned();
+    let (public, whole) = (tag(bob.get(&path).await), tag(admin.get(&path).await));
+    assert_ne!(public, whole);
+    ada.patch(ME, json!({"phone": "02079460000"}))
+        .await
+        .expect(200);
+    assert_eq!(tag(bob.get(&path).await), public);
+    assert_ne!(tag(admin.get(&path).await), whole);
+    ada.patch(ME, json!({"username": "ada"})).await.expect(200);
+    assert_ne!(tag(bob.get(&path).await), public);
 }

@@ -6,10 +6,12 @@ use futures_util::future::{join, join_all};
 use jiff::Timestamp;
 use lambda_http::aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
+use shared::models::User;
 use shared::store::tasks::NewTask;
 use shared::tasks::Task;
 use tests::faults::{Fault, Faults, Schedule};
-use tests::{Actor, Mail, PASSWORD, Stage};
+use tests::{Actor, Mail, MailFolder, PASSWORD, Stage};
+use uuid::Uuid;
 use worker::Worker;
 
 use crate::people::{
@@ -827,4 +829,60 @@ async fn the_last_administrator_cannot_go() {
     admin.get(ME).await.expect_problem(401, "invalid_token");
     delete(&other, ME).await.expect_problem(409, "last_admin");
     other.get(USERS).await.expect(200);
+}
+
+#[tokio::test]
+async fn rows_that_another_task_had_in_hand_are_erased_later() {
+    let stage = Stage::new().await;
+    let (user, texts) = zebediah(&stage).await;
+    // Somebody takes the record of the rows and dies.
+    let faults = Faults::new(Schedule::Call(0, Fault::DiesAfter));
+    let dying = faults.instance(&stage.app);
+    let (id, task) = (user.id.parse().unwrap(), Uuid::now_v7());
+    let index = dying.store.index::<User>(id, task, true);
+    assert!(faults.survive(index).await.is_none());
+
+    delete(&user, ME).await.expect(204);
+    let entries = entries_of(&stage, &user.id).await;
+    work(&stage).await;
+    let waits = stage.app.store.user(id).await.unwrap();
+    assert!(waits.is_some_and(|user| user.is_deleted()));
+    settle(&stage).await;
+    is_erased(&stage, &user.id, &texts, entries).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_could_not_be_sent_to_a_stranger_is_forgotten_in_a_week() {
+    // A file stands where the folder for mails should be.
+    let mails = MailFolder::new();
+    std::fs::write(mails.path(), "").unwrap();
+    let stage = Stage::with(&[("MAIL_URL", &mails.url())]).await;
+    let forgot = json!({"email": "stranger@example.com"});
+    stage.user().await;
+    let known = json!({"email": "user@example.com", "password": PASSWORD});
+    stage.anon().post(REGISTER, known).await.expect(201);
+    stage.anon().post(FORGOT, forgot).await.expect(202);
+    let forgot = json!({"email": "user@example.com"});
+    stage.anon().post(FORGOT, forgot).await.expect(202);
+    for _ in 0..5 {
+        stage.work().await;
+        stage.later(60).await;
+    }
+    let items = stage.all_items().await;
+    let failed = |kind: &str| {
+        let kind = format!("S(\"{kind}\")");
+        let of_kind = items.iter().filter(|item| item.contains(&kind));
+        let failed: Vec<_> = of_kind
+            .filter(|item| item.contains("S(\"failed\")"))
+            .collect();
+        failed
+    };
+    let [reset] = failed("password_reset_mail")[..] else {
+        panic!("{items:#?}")
+    };
+    assert!(reset.contains("\"ttl\": N("), "{reset}");
+    // What belongs to a user goes with the user.
+    let welcome = failed("welcome_mail");
+    assert!(!welcome.is_empty());
+    assert!(welcome.iter().all(|task| !task.contains("\"ttl\"")));
 }

@@ -3,8 +3,8 @@
 //!   the Lambda Runtime API to one process at a time, against the local AWS. After `cargo build --release -p FUNCTION`;
 //! - `throughput` of the worker's release binary;
 //! - `timing` of answers about accounts that exist and that do not;
-//! - `users`: lists and searches among few and among many, which takes minutes. Whether they cost the same is the only
-//!   thing that is judged here; times are not.
+//! - `users`, `items`: lists and searches among few and among many, which takes minutes. Whether they cost the same is
+//!   the only thing that is judged here; times are not.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
     reason = "a tool for a terminal that measures or fails"
 )]
 
+mod items;
 mod throughput;
 mod timing;
 mod users;
@@ -26,7 +27,7 @@ use tests::{Instance, Stage};
 const STARTS: usize = 20;
 const REQUESTS: usize = 2_000;
 
-const PARTS: [&str; 4] = ["functions", "throughput", "timing", "users"];
+const PARTS: [&str; 5] = ["functions", "throughput", "timing", "users", "items"];
 
 #[tokio::main]
 async fn main() {
@@ -46,6 +47,9 @@ async fn main() {
     }
     if is_wanted("users") {
         users::measure().await;
+    }
+    if is_wanted("items") {
+        items::measure().await;
     }
 }
 

@@ -76,5 +76,6 @@ async fn set_active(
         is_active,
         ..before.clone()
     };
-    change::save(app, info, headers, current.user.id, before, after).await
+    let request = (info, headers);
+    change::save(app, request, current.user.id, before, after, false).await
 }

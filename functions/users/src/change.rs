@@ -32,19 +32,19 @@ pub(crate) fn check_rank(current: &CurrentUser, roles: &[Role]) -> Result<()> {
     }
 }
 
-/// Writes what has become of a user, if it is anything new, and answers the user.
+/// Writes what has become of a user, if it is anything new, and answers the user. `asks_again` for the link to the address
+/// that they have asked for before.
 pub(crate) async fn save(
     app: &App,
-    info: &RequestInfo,
-    headers: &HeaderMap,
+    (info, headers): (&RequestInfo, &HeaderMap),
     actor: Uuid,
     before: User,
     mut after: User,
+    asks_again: bool,
 ) -> Result<Response> {
     etag::check_if_match(headers, before.version)?;
-    if let Some(wanted) = &after.pending_email
-        && before.pending_email.as_ref() != Some(wanted)
-    {
+    let is_asked = asks_again || before.pending_email != after.pending_email;
+    if let Some(wanted) = after.pending_email.as_ref().filter(|_| is_asked) {
         limit_addresses(app, info, after.id, wanted).await?;
     }
     if after != before {
@@ -55,6 +55,11 @@ pub(crate) async fn save(
         let audit = audit.with_changes(&before, &after);
         let updated = app.store.update_user(&before, &after, &audit).await;
         updated.map_err(etag::lost_race(headers))?;
+    }
+    if asks_again {
+        let task = Task::VerificationMail { user_id: after.id };
+        let task = NewTask::new(task).owned_by(after.id);
+        app.store.add_task(&task).await?;
     }
     Ok(etag::respond(
         &HeaderMap::new(),
@@ -101,18 +106,6 @@ pub(crate) async fn delete(
     let deleted = app.store.update_user(&user, &after, &audit).await;
     deleted.map_err(etag::lost_race(headers))?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Sends the link to the address again that a user wants to have.
-pub(crate) async fn ask_again(app: &App, info: &RequestInfo, user: &User) -> Result<()> {
-    let Some(wanted) = &user.pending_email else {
-        return Ok(());
-    };
-    limit_addresses(app, info, user.id, wanted).await?;
-    let task = Task::VerificationMail { user_id: user.id };
-    app.store
-        .add_task(&NewTask::new(task).owned_by(user.id))
-        .await
 }
 
 /// Limits the mails that a user can cause, and those to one address, which may be a stranger's.

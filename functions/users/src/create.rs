@@ -19,8 +19,8 @@ use crate::change::check_rank;
 /// Create a user
 ///
 /// With a password, which they can log in with. Without one they are invited by mail to choose it. Unless `is_verified`
-/// says that the address is theirs, they are asked to confirm it. Administrators are made by administrators only. Needs
-/// the scope `users:write`.
+/// says that the address is theirs, they are asked to confirm it. Administrators are made by administrators only, and so is
+/// a verified user with a password. Needs the scope `users:write`.
 #[utoipa::path(
     post, path = "", tag = "users", security(("bearer" = ["users:write"])), request_body = NewUser,
     responses(
@@ -41,6 +41,14 @@ pub(crate) async fn create_user(
     let password = new.password.take();
     let user = new.into_user();
     check_rank(&current, &[user.role])?;
+    if user.is_verified && password.is_some() {
+        // Whose address it is could log in elsewhere, and share the account with whoever knows this password.
+        current.require(Scope::AdminAll)?;
+    }
+    if !user.is_active && password.is_none() {
+        let message = "must be true for somebody who is invited";
+        return Err(Error::invalid("is_active", "not_invited", message));
+    }
     let ip = info.ip().to_string();
     let audit = AuditEntry::new("user.created", Some(current.user.id), &ip);
     match password {

@@ -32,13 +32,16 @@ pub(crate) async fn get_user(
     Id(id): Id,
 ) -> Result<Response> {
     let user = change::find(&app, id).await?;
-    let version = user.version;
     let sees_all = id == current.user.id || current.require(Scope::UsersRead).is_ok();
-    let seen = match sees_all {
-        true => SeenUser::Whole(Box::new(user.into())),
-        false => SeenUser::Public(user.into()),
-    };
-    Ok(etag::respond(&headers, version, seen))
+    match sees_all {
+        true => {
+            let version = user.version;
+            let whole = SeenUser::Whole(Box::new(user.into()));
+            Ok(etag::respond(&headers, version, whole))
+        }
+        // The version would tell of changes that are not public.
+        false => etag::respond_hashed(&headers, &SeenUser::Public(user.into())),
+    }
 }
 
 /// As much of a user as the caller may see.

@@ -50,11 +50,7 @@ pub(crate) async fn update_me(
     let me = current.user;
     let asks_again = change.asks_again(&me);
     let after = change.apply(me.clone())?;
-    let saved = change::save(&app, &info, &headers, me.id, me.clone(), after).await?;
-    if asks_again {
-        change::ask_again(&app, &info, &me).await?;
-    }
-    Ok(saved)
+    change::save(&app, (&info, &headers), me.id, me, after, asks_again).await
 }
 
 /// Change my profile (PUT)

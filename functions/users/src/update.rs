@@ -45,12 +45,8 @@ pub(crate) async fn update_user(
     let asks_again = change.profile().asks_again(&before);
     let after = change.apply(before.clone())?;
     check_rank(&current, &[before.role, after.role])?;
-    let actor = current.user.id;
-    let saved = change::save(&app, &info, &headers, actor, before.clone(), after).await?;
-    if asks_again {
-        change::ask_again(&app, &info, &before).await?;
-    }
-    Ok(saved)
+    let request = (&info, &headers);
+    change::save(&app, request, current.user.id, before, after, asks_again).await
 }
 
 /// Change a user (PUT)
@@ -133,11 +129,18 @@ impl UserChange {
     }
 
     fn apply(self, user: User) -> Result<User> {
+        let asks = matches!(self.email, Patch::Set(_));
         let mut user = self.profile().apply(user)?;
         match self.role {
             Patch::Keep => {}
             Patch::Clear => return Err(null("role")),
-            Patch::Set(role) => user.role = role,
+            Patch::Set(role) => {
+                // Whoever has asked for another address could take the account over, with what it may do now.
+                if role > user.role && !asks {
+                    user.pending_email = None;
+                }
+                user.role = role;
+            }
         }
         match self.is_active {
             Patch::Keep => {}

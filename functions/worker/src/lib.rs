@@ -11,6 +11,7 @@ mod sweep;
 mod email_change_asked_mail;
 mod email_changed_mail;
 mod erase_user;
+mod index_item;
 mod index_user;
 mod invitation_mail;
 mod login_linked_mail;
@@ -144,6 +145,7 @@ async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
             login_linked_mail::run(worker, id, user_id, provider).await
         }
         Task::EraseUser { user_id } => erase_user::run(&worker.app, id, user_id).await,
+        Task::IndexItem { item_id, tags } => index_item::run(&worker.app, id, item_id, &tags).await,
         Task::IndexUser { user_id } => index_user::run(&worker.app, id, user_id).await,
         Task::Reindex { after } => reindex::run(&worker.app, id, after).await,
     }

@@ -9,9 +9,11 @@ pub mod keys;
 mod one_time;
 pub mod passwords;
 pub mod tokens;
+mod visitor;
 
 pub use current_user::CurrentUser;
 pub(crate) use ed25519::install as install_crypto;
 pub use keys::{Freshness, Keyring, Signing, SigningKeys};
 pub use one_time::OneTimeToken;
 pub use tokens::RefreshToken;
+pub use visitor::Visitor;

@@ -3,13 +3,16 @@
 //! A body's fields are of types whose `Deserialize` checks their rule (`models::text`), so a body that exists
 //! is valid. serde stops at the first field that is wrong; clients want all of them. So when it stops, the
 //! body is read again, field after wrong field taken out, until every one of them has been told.
+//!
+//! Some programs write numbers that JSON cannot hold: `NaN`, `Infinity`, or more than a float can be. To whoever has
+//! sent one, the name of the field is worth more than that the body is malformed. So where nothing else is wrong with
+//! the syntax, such a number is a wrong field like the others.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use http::header::CONTENT_TYPE;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
-use serde_json::error::Category;
 use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
 
@@ -92,14 +95,7 @@ async fn read(request: Request) -> Result<Bytes> {
 }
 
 fn parse<T: DeserializeOwned + PartialSchema>(json: &[u8]) -> Result<T> {
-    let error = match serde_json::from_slice(json) {
-        Ok(body) => return Ok(body),
-        Err(error) => error,
-    };
-    match error.classify() {
-        Category::Data => Err(wrong_fields::<T>(json)),
-        Category::Syntax | Category::Eof | Category::Io => Err(Error::MalformedBody("valid JSON")),
-    }
+    serde_json::from_slice(json).map_err(|_| wrong_fields::<T>(json))
 }
 
 fn parse_form<T: DeserializeOwned + PartialSchema>(form: &[u8]) -> Result<T> {
@@ -112,17 +108,21 @@ fn parse_form<T: DeserializeOwned + PartialSchema>(form: &[u8]) -> Result<T> {
     parse(json.as_bytes())
 }
 
-/// Tells all that is wrong with a body that is JSON but not a `T`.
+/// Tells all that is wrong with a body that is not a `T`.
 fn wrong_fields<T: DeserializeOwned + PartialSchema>(json: &[u8]) -> Error {
-    let Ok(mut body) = serde_json::from_slice::<Value>(json) else {
+    let mut marks = Marks::new();
+    let read = serde_json::from_slice::<Value>(json).ok();
+    let Some(mut body) = read.or_else(|| marks.read(json)) else {
         return Error::MalformedBody("valid JSON");
     };
-    let Some(sent) = body.as_object() else {
-        return Error::invalid("", "invalid_type", "must be a JSON object");
-    };
     let required = fields_of::<T>().required.into_iter();
-    let missing: Vec<_> = required.filter(|name| !sent.contains_key(name)).collect();
-    let mut errors = Vec::new();
+    let missing: Vec<_> = required.filter(|name| body.get(name).is_none()).collect();
+    let Some(mut errors) = marks.tell(&mut body) else {
+        return Error::MalformedBody("valid JSON");
+    };
+    if !body.is_object() {
+        return Error::invalid("", "invalid_type", "must be a JSON object");
+    }
     while errors.len() < MOST_ERRORS {
         let Err(error) = serde_path_to_error::deserialize::<_, T>(&body) else {
             break;
@@ -131,13 +131,10 @@ fn wrong_fields<T: DeserializeOwned + PartialSchema>(json: &[u8]) -> Error {
         let path = error.path().to_string();
         let is_root = path == ".";
         if let Some(name) = quoted(&message, "missing field `") {
-            // At the root this is a required field, or a wrong one that was taken out: both are told already.
-            if !is_root {
-                errors.push(field_error(
-                    format!("{path}.{name}"),
-                    "required",
-                    "is required",
-                ));
+            // What was taken out is told already, and at the root so is every required field.
+            let field = format!("{path}.{name}");
+            if !is_root && errors.iter().all(|told| told.field != field) {
+                errors.push(field_error(field, "required", "is required"));
             }
             break;
         }
@@ -205,6 +202,131 @@ fn remove(body: &mut Value, path: &str) -> bool {
     object.is_some_and(|object| object.remove(name).is_some())
 }
 
+/// The numbers of a body that JSON cannot hold. A text that nobody sends by chance is put into their places, so that
+/// the rest can be read.
+struct Marks {
+    text: String,
+    /// How many were put into the body, and how many of them were found again.
+    made: usize,
+    found: usize,
+    /// Where they are looked for.
+    path: String,
+    errors: Vec<FieldError>,
+}
+
+impl Marks {
+    fn new() -> Self {
+        Self {
+            text: format!("{:016x}", fastrand::u64(..)),
+            made: 0,
+            found: 0,
+            path: String::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Reads what is JSON but for such numbers, with the marks in it.
+    fn read(&mut self, json: &[u8]) -> Option<Value> {
+        let mut rest = std::str::from_utf8(json).ok()?;
+        let mut marked = String::with_capacity(rest.len());
+        while !rest.is_empty() {
+            let (token, after) = rest.split_at(token_length(rest));
+            match is_beyond_json(token) {
+                true => {
+                    self.made += 1;
+                    marked += &format!("\"{}\"", self.text);
+                }
+                false => marked += token,
+            }
+            rest = after;
+        }
+        match self.made {
+            0 => None,
+            _ => serde_json::from_str(&marked).ok(),
+        }
+    }
+
+    /// Takes the marks out of the body, and tells where they were. `None` if one is no value of it, but the name of a
+    /// field, or in a field that was sent again.
+    fn tell(mut self, body: &mut Value) -> Option<Vec<FieldError>> {
+        if self.made > 0 {
+            self.take_out(body);
+        }
+        (self.found == self.made).then_some(self.errors)
+    }
+
+    /// Whether the value must go as a whole, because it is a mark or a list that holds one.
+    fn take_out(&mut self, value: &mut Value) -> bool {
+        let (found, end) = (self.found, self.path.len());
+        match value {
+            Value::String(text) if *text == self.text => {
+                self.note();
+                true
+            }
+            Value::Array(list) => {
+                for (index, element) in list.iter_mut().enumerate() {
+                    self.path += &format!("[{index}]");
+                    self.take_out(element);
+                    self.path.truncate(end);
+                }
+                self.found > found
+            }
+            Value::Object(object) => {
+                object.retain(|name, value| {
+                    if end > 0 {
+                        self.path.push('.');
+                    }
+                    self.path.push_str(name);
+                    let goes = self.take_out(value);
+                    self.path.truncate(end);
+                    !goes
+                });
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn note(&mut self) {
+        self.found += 1;
+        // A path repeats the names above it; the answer must not get larger than bodies are by that.
+        let told: usize = self.errors.iter().map(|error| error.field.len()).sum();
+        if self.errors.len() < MOST_ERRORS && told + self.path.len() <= LIMIT {
+            let message = "must be a number that JSON can hold";
+            self.errors
+                .push(field_error(self.path.as_str(), "out_of_range", message));
+        }
+    }
+}
+
+/// The length of what a text begins with: a string, a word, or what is between them.
+fn token_length(text: &str) -> usize {
+    if let Some(string) = text.strip_prefix('"') {
+        let mut is_escaped = false;
+        let end = string.find(|c: char| {
+            let is_end = c == '"' && !is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            is_end
+        });
+        return end.map_or(text.len(), |end| end + 2);
+    }
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let is_word = text.starts_with(is_of_word);
+    let end = text.find(|c: char| c == '"' || is_of_word(c) != is_word);
+    end.unwrap_or(text.len())
+}
+
+/// Whether a token is meant as a number that JSON cannot hold.
+fn is_beyond_json(token: &str) -> bool {
+    if matches!(token, "NaN" | "Infinity" | "-Infinity") {
+        return true;
+    }
+    // A number that follows the grammar, and still cannot be read, is too large.
+    token.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && serde_json::from_str::<IgnoredAny>(token).is_ok()
+        && serde_json::from_str::<f64>(token).is_err()
+}
+
 struct Fields {
     all: Vec<String>,
     required: Vec<String>,
@@ -226,6 +348,8 @@ fn fields_of<T: PartialSchema>() -> Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
     use super::*;
     use crate::models::text::{Email, Username};
     use serde::Deserialize;
@@ -242,19 +366,42 @@ mod tests {
         tags: Vec<Username>,
     }
 
-    fn told(json: &str) -> Vec<(String, String)> {
-        match parse::<Sample>(json.as_bytes()) {
+    /// A body with an object in it.
+    #[derive(Debug, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its parsing is tested")]
+    struct Nested {
+        line: Line,
+    }
+
+    #[derive(Debug, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its parsing is tested")]
+    struct Line {
+        price: f64,
+        count: u8,
+    }
+
+    fn told<T: DeserializeOwned + PartialSchema + Debug>(json: &str) -> Vec<(String, String)> {
+        match parse::<T>(json.as_bytes()) {
             Err(Error::Invalid(errors)) => errors.into_iter().map(|e| (e.field, e.code)).collect(),
             other => vec![(format!("{other:?}"), String::new())],
         }
     }
 
-    fn check(json: &str, expected: &[(&str, &str)]) {
+    fn check_as<T: DeserializeOwned + PartialSchema + Debug>(
+        json: &str,
+        expected: &[(&str, &str)],
+    ) {
         let expected: Vec<_> = expected
             .iter()
             .map(|(field, code)| ((*field).to_owned(), (*code).to_owned()))
             .collect();
-        assert_eq!(told(json), expected, "for {json}");
+        assert_eq!(told::<T>(json), expected, "for {json}");
+    }
+
+    fn check(json: &str, expected: &[(&str, &str)]) {
+        check_as::<Sample>(json, expected);
     }
 
     #[test]
@@ -284,6 +431,99 @@ mod tests {
         );
         check("[]", &[("", "invalid_type")]);
         check(r#"{"email":null,"age":1}"#, &[("email", "invalid_type")]);
+        check_as::<Nested>(
+            r#"{"line":{"price":"1","count":1}}"#,
+            &[("line.price", "invalid_type")],
+        );
+        check_as::<Nested>(r#"{"line":{"price":1}}"#, &[("line.count", "required")]);
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_hold_is_a_wrong_field() {
+        let long = "9".repeat(400);
+        for number in ["NaN", "Infinity", "-Infinity", "1e309", "-1.5E+400", &long] {
+            check(
+                &format!(r#" {{"email":"a@example.com","age":{number}}} "#),
+                &[("age", "out_of_range")],
+            );
+        }
+        check(
+            r#"{"email":NaN,"age":-Infinity,"username":"a b","extra":1e309}"#,
+            &[
+                ("age", "out_of_range"),
+                ("email", "out_of_range"),
+                ("extra", "out_of_range"),
+                ("username", "invalid_character"),
+            ],
+        );
+        check(
+            r#"{"username":1,"tags":["ok1",NaN,"no no",{"a":{"b":[0,Infinity]}}]}"#,
+            &[
+                ("tags[1]", "out_of_range"),
+                ("tags[3].a.b[1]", "out_of_range"),
+                ("username", "invalid_type"),
+                ("email", "required"),
+                ("age", "required"),
+            ],
+        );
+        check_as::<Nested>(
+            r#"{"line":{"price":NaN,"count":1}}"#,
+            &[("line.price", "out_of_range")],
+        );
+        // Not where it is part of a text.
+        check(
+            r#"{"email":"\" NaN, 1e309 \\","username":"NaN","age":NaN}"#,
+            &[("age", "out_of_range"), ("email", "invalid_email")],
+        );
+        check("NaN", &[("", "invalid_type")]);
+        check("[1e309]", &[("", "invalid_type")]);
+    }
+
+    #[test]
+    fn such_a_number_does_not_mend_what_is_malformed() {
+        for json in [
+            "{\"age\":NaN",
+            "{\"age\":NaN,}",
+            "{\"age\":NaN}{}",
+            "{\"age\":NaN NaN}",
+            "{\"age\":NaN,\"email\":x}",
+            "{\"age\":NaN,\"age\":1}",
+            "{\"age\":\"NaN}",
+            "{\"age\"NaN:1}",
+            "{NaN:1,\"age\":1}",
+            "[{NaN:1}]",
+            "{\"age\":nan}",
+            "{\"age\":-NaN}",
+            "{\"age\":+Infinity}",
+            "{\"age\":NaN1}",
+            "{\"age\":NaN_}",
+            "{\"age\":NaNé}",
+            "{\"age\":01e309}",
+            "{\"age\":1.e309}",
+            "{\"age\":1e309.5}",
+            &format!("{}NaN{}", "[".repeat(200), "]".repeat(200)),
+        ] {
+            let error = parse::<Sample>(json.as_bytes()).unwrap_err();
+            assert!(
+                matches!(error, Error::MalformedBody(_)),
+                "{json}: {error:?}"
+            );
+        }
+        let not_utf8 = b"{\"email\":\"\xff\",\"age\":NaN}";
+        let error = parse::<Sample>(not_utf8).unwrap_err();
+        assert!(matches!(error, Error::MalformedBody(_)), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_told_of_such_numbers_has_an_end() {
+        let many = ["NaN"; 1_000].join(",");
+        let errors = told::<Sample>(&format!(r#"{{"tags":[{many}],"email":"no","age":1}}"#));
+        assert_eq!(errors.len(), MOST_ERRORS);
+        let long = "x".repeat(LIMIT * 3 / 10);
+        let errors = told::<Sample>(&format!(r#"{{"{long}":[{many}],"email":"no","age":1}}"#));
+        let (last, long_ones) = errors.split_last().unwrap();
+        assert_eq!(last.0, "email");
+        assert_eq!(long_ones.len(), 3);
     }
 
     #[test]

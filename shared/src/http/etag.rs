@@ -6,15 +6,21 @@ use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::auth::OneTimeToken;
+use crate::error::{Context, Error, Result};
 
-fn tag(version: u64) -> String {
-    format!("\"{version}\"")
+fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
 }
 
-/// A resource with its `ETag`; 304 without a body if `If-None-Match` names that tag.
+/// A resource with the `ETag` of its version; 304 without a body if `If-None-Match` names that tag.
 pub fn respond(headers: &HeaderMap, version: u64, body: impl Serialize) -> Response {
-    let tag = tag(version);
+    respond_tagged(headers, &version.to_string(), body)
+}
+
+/// The same with any tag, which must not hold a quote.
+pub fn respond_tagged(headers: &HeaderMap, tag: &str, body: impl Serialize) -> Response {
+    let tag = quoted(tag);
     let mut response = match names(headers, IF_NONE_MATCH, &tag, Comparison::Weak) {
         Some(true) => StatusCode::NOT_MODIFIED.into_response(),
         _ => Json(body).into_response(),
@@ -25,9 +31,21 @@ pub fn respond(headers: &HeaderMap, version: u64, body: impl Serialize) -> Respo
     response
 }
 
+/// The same with a tag that is a hash of the body.
+pub fn respond_hashed(headers: &HeaderMap, body: &impl Serialize) -> Result<Response> {
+    let json = serde_json::to_string(body).context("write a body")?;
+    let tag = OneTimeToken::hash_of(&json);
+    Ok(respond_tagged(headers, &tag, body))
+}
+
 /// Refuses with 412 if there is an `If-Match` that does not name this version.
 pub fn check_if_match(headers: &HeaderMap, version: u64) -> Result<()> {
-    match names(headers, IF_MATCH, &tag(version), Comparison::Strong) {
+    check_if_match_tag(headers, &version.to_string())
+}
+
+/// The same with any tag.
+pub fn check_if_match_tag(headers: &HeaderMap, tag: &str) -> Result<()> {
+    match names(headers, IF_MATCH, &quoted(tag), Comparison::Strong) {
         Some(false) => Err(Error::PreconditionFailed),
         _ => Ok(()),
     }

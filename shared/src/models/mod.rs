@@ -1,7 +1,10 @@
 //! The rules of the house: what a user, a role, a password may be. Models do no I/O.
 
 pub mod audit;
+pub mod category;
 pub mod client;
+pub mod item;
+pub mod money;
 pub mod one_time_token;
 pub mod page;
 pub mod password;
@@ -12,5 +15,7 @@ pub mod text;
 pub mod time;
 pub mod user;
 
+pub use category::Category;
+pub use item::{Item, ItemStatus};
 pub use role::{Role, Scope};
 pub use user::User;

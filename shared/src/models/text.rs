@@ -34,12 +34,12 @@ impl fmt::Display for Invalid {
 impl std::error::Error for Invalid {}
 
 /// Trimmed and in Unicode normal form C.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.trim().nfc().collect()
 }
 
 /// Refuses a text that is shorter or longer, counted in characters, or that holds control characters.
-fn check_length(text: &str, least: usize, most: usize) -> Result<(), Invalid> {
+pub(super) fn check_length(text: &str, least: usize, most: usize) -> Result<(), Invalid> {
     let length = text.chars().count();
     if length < least {
         let message = match least {
@@ -89,6 +89,8 @@ macro_rules! parsed_text {
         }
     };
 }
+
+pub(super) use parsed_text;
 
 /// An e-mail address: at most 255 characters, kept in lower case, so that it is unique whatever its case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -239,12 +241,12 @@ impl Website {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Each case is an input with what becomes of it: `Ok` text or `Err` code. What was parsed once must be
     /// parsed again as it is, because that is how it comes back from the table.
-    fn check<T: ToString>(
+    pub(in crate::models) fn check<T: ToString>(
         parse: impl Fn(&str) -> Result<T, Invalid>,
         cases: &[(&str, Result<&str, &str>)],
     ) {

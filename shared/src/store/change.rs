@@ -115,6 +115,13 @@ impl Change {
         self
     }
 
+    /// Sets `name` to `value` less the number that another attribute is, which must be there.
+    pub fn set_less(mut self, name: &str, value: i64, less: &str) -> Self {
+        let (name, value, less) = (self.name(name), self.value(number(value)), self.name(less));
+        self.set.push(format!("{name} = {value} - {less}"));
+        self
+    }
+
     pub fn add(mut self, name: &str, amount: i64) -> Self {
         let (name, value) = (self.name(name), self.value(number(amount)));
         self.add.push(format!("{name} {value}"));
@@ -145,6 +152,12 @@ impl Change {
     pub fn if_above(mut self, name: &str, limit: i64) -> Self {
         let (name, value) = (self.name(name), self.value(number(limit)));
         self.require(format!("{name} > {value}"))
+    }
+
+    /// Requires the number `name` to be there and `limit` or more.
+    pub fn if_at_least(mut self, name: &str, limit: i64) -> Self {
+        let (name, value) = (self.name(name), self.value(number(limit)));
+        self.require(format!("{name} >= {value}"))
     }
 
     /// Requires an attribute to be there.

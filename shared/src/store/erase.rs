@@ -3,6 +3,8 @@
 //! The profile goes last, and what leads to something else goes after it or with it. So whatever an attempt has left
 //! that died, the next one finds.
 
+use std::time::{Duration, Instant};
+
 use uuid::Uuid;
 
 use super::change::text;
@@ -14,39 +16,64 @@ use crate::models::User;
 /// The most writes of a transaction.
 const MOST: usize = 100;
 
+/// How long an attempt goes on before it leaves the rest to another.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Store {
-    /// Erases what is left of a deleted user, as part of `task`. Nothing happens to one who is not deleted, or gone.
-    pub async fn erase_user(&self, user: Uuid, task: Uuid) -> Result<()> {
+    /// Erases what is left of a deleted user, as part of `task`. Answers whether all is gone; if not, another task has to go
+    /// on in a while. Nothing happens to one who is not deleted, or gone.
+    pub async fn erase_user(&self, user: Uuid, task: Uuid) -> Result<bool> {
         let profile = self.user(user).await?;
         if profile.is_none_or(|profile| !profile.is_deleted()) {
-            return Ok(());
+            return Ok(true);
         }
-        let mut start = None;
-        loop {
-            let (items, next) = self.everything_of(user, start).await?;
-            self.erase_items(user, items).await?;
-            start = next;
-            if start.is_none() {
-                break;
-            }
-        }
+        let begun = Instant::now();
+        // Without it no login that is on its way can succeed any more.
         self.erase_secrets(&[keys::password(user)]).await?;
         self.erase_tasks_of(user).await?;
-        self.index::<User>(user, task, false).await?;
-        let profile = Write::Delete(keys::profile(user));
-        self.batch_write(Table::App, vec![profile]).await
+        self.delete_items_of(user).await?;
+        // Who has the rows in hand just now may never come back.
+        let mut is_done = self.index::<User>(user, task, false).await?;
+        // The trail comes last, because it may be long.
+        for (first, last) in [
+            (" ", keys::PAST),
+            (keys::AFTER_PAST, "~"),
+            (keys::PAST, keys::AFTER_PAST),
+        ] {
+            let mut start = None;
+            loop {
+                if begun.elapsed() > PATIENCE {
+                    is_done = false;
+                    break;
+                }
+                let (items, next) = self.part_of(user, (first, last), start).await?;
+                self.erase_items(user, items).await?;
+                start = next;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        if is_done {
+            let profile = Write::Delete(keys::profile(user));
+            self.batch_write(Table::App, vec![profile]).await?;
+        }
+        Ok(is_done)
     }
 
-    /// A page of what is stored under a user, strongly consistent, and where the next one starts.
-    async fn everything_of(
+    /// A page of what is stored under a user between two keys, strongly consistent, and where the next one starts.
+    async fn part_of(
         &self,
         user: Uuid,
+        (first, last): (&str, &str),
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>)> {
         let request = self.client.query().table_name(self.name(Table::App)?);
         let request = request
-            .key_condition_expression("pk = :pk")
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
             .expression_attribute_values(":pk", text(&keys::profile(user).pk))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(last))
             .consistent_read(true)
             .set_exclusive_start_key(start);
         let output = request.send().await;

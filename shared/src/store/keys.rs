@@ -6,11 +6,12 @@ use uuid::Uuid;
 use super::oidc::OidcIdentity;
 
 use crate::models::Role;
+use crate::models::item::{ItemStatus, Tag};
 use crate::models::one_time_token::Purpose;
 use crate::models::text::{Email, Username};
 
 /// The primary key of an item.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub pk: String,
     pub sk: String,
@@ -51,6 +52,9 @@ pub fn audit(user: Uuid, at: Timestamp, entry: Uuid) -> Key {
 /// What the sort keys of audit entries begin with. They stand just before `PREFERENCES`, and nothing may stand between, so
 /// that one query reads these with what happened last.
 pub const PAST: &str = "PAST#";
+
+/// What comes after all of them.
+pub const AFTER_PAST: &str = "PAST$";
 
 pub fn preferences(user: Uuid) -> Key {
     of_user(user, "PREFERENCES")
@@ -184,6 +188,98 @@ pub fn user_state(role: Role, is_active: bool) -> String {
 pub fn unique_oidc_of(sk: &str) -> Option<Key> {
     let identity = sk.strip_prefix(IDENTITY)?;
     Some(alone(format!("UNIQUE#OIDC#{identity}")))
+}
+
+pub fn item(id: Uuid) -> Key {
+    let sk = "ITEM".to_owned();
+    let pk = format!("ITEM#{id}");
+    Key { pk, sk }
+}
+
+/// Which items a list is of, beside their status.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ItemList {
+    All,
+    OfOwner(Uuid),
+    InCategory(Uuid),
+    Tagged(Tag),
+    Featured,
+}
+
+/// The partition of a list of items, and in the index `priced` that of the same list by price.
+pub fn item_list(status: ItemStatus, list: &ItemList) -> String {
+    let status = status.as_str();
+    match list {
+        ItemList::All => format!("ITEMS#{status}"),
+        ItemList::OfOwner(owner) => format!("ITEMS#{status}#OWNER#{owner}"),
+        ItemList::InCategory(category) => format!("ITEMS#{status}#CATEGORY#{category}"),
+        ItemList::Tagged(tag) => format!("ITEMS#{status}#TAG#{tag}"),
+        ItemList::Featured => format!("ITEMS#{status}#FEATURED"),
+    }
+}
+
+/// The place of an item in a list. Ids are in the order of creation.
+pub fn listed_item(list: String, id: Uuid) -> Key {
+    let sk = id.to_string();
+    Key { pk: list, sk }
+}
+
+/// The item that a place in a list is of.
+pub fn listed_id(key: &Key) -> Option<Uuid> {
+    key.sk.parse().ok()
+}
+
+/// In the index `viewed`: the active items that were looked at.
+pub fn viewed_items() -> String {
+    "ITEMS".to_owned()
+}
+
+/// The parts of the count of items.
+const ITEM_COUNTER_SHARDS: u8 = 4;
+
+/// The part of the count of items that this item is counted in.
+pub fn item_counter(item: Uuid) -> Key {
+    alone(format!(
+        "COUNT#ITEM#{}",
+        item.as_bytes()[15] % ITEM_COUNTER_SHARDS
+    ))
+}
+
+/// All the parts.
+pub fn item_counters() -> impl Iterator<Item = Key> {
+    (0..ITEM_COUNTER_SHARDS).map(|shard| alone(format!("COUNT#ITEM#{shard}")))
+}
+
+/// The partition of all categories.
+pub fn categories() -> String {
+    "CATEGORIES".to_owned()
+}
+
+pub fn category(id: Uuid) -> Key {
+    let sk = id.to_string();
+    Key {
+        pk: categories(),
+        sk,
+    }
+}
+
+/// How often the tree of categories has changed. Stands with them, so that one query reads both.
+pub fn category_tree() -> Key {
+    let sk = "TREE".to_owned();
+    Key {
+        pk: categories(),
+        sk,
+    }
+}
+
+/// The partition of all tags that an active item has.
+pub fn tags() -> String {
+    "TAGS".to_owned()
+}
+
+pub fn tag(tag: &Tag) -> Key {
+    let sk = tag.to_string();
+    Key { pk: tags(), sk }
 }
 
 /// A row of the search: a suffix, and whose it is.

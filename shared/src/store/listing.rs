@@ -1,7 +1,9 @@
 //! Lists: pages of a partition of an index, whose items are then read from the table.
 //!
-//! The indexes hold little more than keys, so that most changes of an item cost no write of them. So a page is one query
+//! The indexes hold little more than keys, so that most changes of an item cost no write of them. A page is one query
 //! and one batch read, whatever the size of the table; with a cursor the count is a second query, made at the same time.
+
+use std::collections::HashSet;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
@@ -16,21 +18,32 @@ use super::{Item, Store, Table, failed, from_item};
 use crate::error::{Context, Error, Result};
 use crate::models::page::{From, Page, Slice, Total};
 
-/// Partitions of an index of the table `app`, read as one list.
+/// Partitions of the table `app`, or of an index of it, read as one list.
 pub(super) struct Listing {
-    pub(super) index: &'static str,
-    /// The index's partition key.
+    /// `None` for the table itself, which is read consistently.
+    pub(super) index: Option<&'static str>,
+    /// The partition key there.
     pub(super) partition_key: &'static str,
     pub(super) partitions: Vec<String>,
     pub(super) sort: Sort,
+    /// The first and the last sort key, if it is a part of the list only.
+    pub(super) between: Option<(String, String)>,
     pub(super) newest_first: bool,
 }
 
-/// The index's sort key.
+/// The sort key there.
 #[derive(Clone, Copy)]
 pub(super) enum Sort {
     Text(&'static str),
     Number(&'static str),
+}
+
+impl Sort {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text(name) | Self::Number(name) => name,
+        }
+    }
 }
 
 /// The most keys that are read only to be counted.
@@ -84,7 +97,7 @@ impl Store {
     }
 
     /// Up to `most` entries, and whether that is all.
-    async fn keys(
+    pub(super) async fn keys(
         &self,
         listing: &Listing,
         start: Option<Item>,
@@ -97,6 +110,9 @@ impl Store {
         let mut keys: Vec<Item> = found.into_iter().flat_map(|(keys, _)| keys).collect();
         if listing.partitions.len() > 1 {
             keys.sort_by_cached_key(|entry| listing.position(entry));
+            // Who moves from one list to another may be seen in both.
+            let mut seen = HashSet::new();
+            keys.retain(|entry| seen.insert(listing.position(entry)));
             if listing.newest_first {
                 keys.reverse();
             }
@@ -149,12 +165,22 @@ impl Store {
 
     fn query_of(&self, listing: &Listing, partition: &str) -> Result<QueryFluentBuilder> {
         let request = self.client.query().table_name(self.name(Table::App)?);
-        Ok(request
-            .index_name(listing.index)
-            .key_condition_expression("#partition = :partition")
+        let request = request
+            .set_index_name(listing.index.map(str::to_owned))
+            .consistent_read(listing.index.is_none())
             .expression_attribute_names("#partition", listing.partition_key)
             .expression_attribute_values(":partition", text(partition))
-            .scan_index_forward(!listing.newest_first))
+            .scan_index_forward(!listing.newest_first);
+        Ok(match &listing.between {
+            None => request.key_condition_expression("#partition = :partition"),
+            Some((first, last)) => request
+                .key_condition_expression(
+                    "#partition = :partition AND #sort BETWEEN :first AND :last",
+                )
+                .expression_attribute_names("#sort", listing.sort.name())
+                .expression_attribute_values(":first", text(first))
+                .expression_attribute_values(":last", text(last)),
+        })
     }
 }
 
@@ -202,11 +228,8 @@ impl Listing {
 
     /// A cursor holds the position in the list and not whose list it is: that is told by the request, so that a
     /// cursor from elsewhere reaches nothing else.
-    fn cursor(&self, last: &Item) -> Result<String> {
-        let sort = match self.sort {
-            Sort::Text(name) | Sort::Number(name) => last.get(name),
-        };
-        let sort = match sort {
+    pub(super) fn cursor(&self, last: &Item) -> Result<String> {
+        let sort = match last.get(self.sort.name()) {
             Some(AttributeValue::S(sort) | AttributeValue::N(sort)) => Some(sort.clone()),
             _ => None,
         };
@@ -223,7 +246,7 @@ impl Listing {
         Ok(URL_SAFE_NO_PAD.encode(position))
     }
 
-    fn start(&self, cursor: &str) -> Result<Item> {
+    pub(super) fn start(&self, cursor: &str) -> Result<Item> {
         let position = URL_SAFE_NO_PAD.decode(cursor).ok();
         let position = position.and_then(|json| serde_json::from_slice(&json).ok());
         let Some([sort, pk, sk]): Option<[String; 3]> = position else {
@@ -232,6 +255,11 @@ impl Listing {
         // DynamoDB takes no other keys.
         let usable = |key: &String| (1..=1_024).contains(&key.len());
         if ![&sort, &pk, &sk].into_iter().all(usable) {
+            return Err(Error::InvalidCursor);
+        }
+        // Nor a place outside of what is asked for.
+        let inside = |(first, last): &(String, String)| (first..=last).contains(&&sort);
+        if !self.between.as_ref().is_none_or(inside) {
             return Err(Error::InvalidCursor);
         }
         let (name, sort) = match self.sort {

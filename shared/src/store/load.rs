@@ -1,34 +1,20 @@
 //! Many users at once, for a trial of large tables.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
 
 use super::accounts::Unique;
 use super::keys::Key;
-use super::search::Searchable;
 use super::users::profile_item;
-use super::{Change, Item, Store, Table, Write, keys, to_item};
+use super::{Change, Item, Store, Table, Write, keys, search, to_item};
 use crate::error::Result;
 use crate::models::User;
-use crate::models::search::suffixes;
 
 /// How many items are written one batch after the other, and how many such parts at the same time.
 const PART: usize = 100;
 const AT_ONCE: usize = 4;
-
-/// A row says all by its key.
-#[derive(Serialize)]
-struct Row {}
-
-/// As it is left when the rows of a user are in line: the next task goes on from it.
-#[derive(Serialize)]
-struct Record {
-    texts: BTreeSet<String>,
-    wanted: i64,
-}
 
 impl Store {
     /// Writes users with all that makes them be found and counted. They have no password, and nothing follows from it:
@@ -39,19 +25,9 @@ impl Store {
     pub async fn load_users(&self, users: &[User]) -> Result<()> {
         let mut writes = Vec::new();
         for user in users {
-            writes.extend(items(user)?.into_iter().map(Write::Put));
+            writes.extend(items(user)?);
         }
-        let mut writes = writes.into_iter();
-        let parts = std::iter::from_fn(|| {
-            let part: Vec<_> = writes.by_ref().take(PART).collect();
-            (!part.is_empty()).then_some(part)
-        });
-        stream::iter(parts)
-            .map(|part| self.batch_write(Table::App, part))
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<()>()
-            .await?;
-
+        self.load(writes).await?;
         // One update for each item, with everything that is counted in it.
         let mut counts: HashMap<Key, BTreeMap<String, i64>> = HashMap::new();
         for user in users {
@@ -71,6 +47,20 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Writes many items, some at the same time.
+    pub(super) async fn load(&self, items: Vec<Item>) -> Result<()> {
+        let mut writes = items.into_iter().map(Write::Put);
+        let parts = std::iter::from_fn(|| {
+            let part: Vec<_> = writes.by_ref().take(PART).collect();
+            (!part.is_empty()).then_some(part)
+        });
+        stream::iter(parts)
+            .map(|part| self.batch_write(Table::App, part))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
 }
 
 /// All of a user but how they log in: as registering and the task that follows it leave them.
@@ -83,12 +73,6 @@ fn items(user: &User) -> Result<Vec<Item>> {
     if let Some(username) = &user.username {
         items.push(to_item(&keys::unique_username(username), &unique)?);
     }
-    let kind = <User as Searchable>::KIND;
-    let texts = BTreeSet::from_iter(user.search_texts());
-    for suffix in suffixes(texts.iter().map(String::as_str)) {
-        items.push(to_item(&keys::search_row(kind, &suffix, user.id), &Row {})?);
-    }
-    let record = Record { texts, wanted: 1 };
-    items.push(to_item(&keys::search_record(kind, user.id), &record)?);
+    items.extend(search::items_of(user.id, user)?);
     Ok(items)
 }

@@ -6,9 +6,11 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod categories;
 mod change;
 pub mod clients;
 mod erase;
+pub mod items;
 pub mod jwks;
 pub mod keys;
 mod listing;
@@ -20,6 +22,7 @@ pub mod preferences;
 pub mod rates;
 pub mod search;
 pub mod sessions;
+mod tags;
 pub mod tasks;
 mod transaction;
 pub mod users;

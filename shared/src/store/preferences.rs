@@ -59,7 +59,11 @@ impl Store {
             0 => change.if_absent("version"),
             read => change.if_equal("version", AttributeValue::N(read.to_string())),
         };
+        // Nothing may come after what erases them.
+        let active = Change::new().if_equal("is_active", AttributeValue::Bool(true));
         self.transaction()
+            .check(Table::App, &keys::profile(user), active)
+            .on_conflict(Error::AccountInactive)
             .update(Table::App, &keys::preferences(user), change)
             .on_conflict(Error::Stale)
             .audit(user, audit)

@@ -29,7 +29,7 @@ use crate::models::search::{Anchor, Query, suffixes};
 
 /// How long a task may hold a record before another may take it over, in seconds. A worker gives a task up after 40
 /// seconds, so that whoever has lost the record by time writes no rows any more.
-const HELD: i64 = 45;
+pub const HELD: i64 = 45;
 
 /// How often a task looks again because the thing has changed meanwhile.
 const MOST_LOOKS: u32 = 10;
@@ -91,6 +91,13 @@ struct Record {
     holder: Option<Uuid>,
 }
 
+/// A record as it is when nobody holds it.
+#[derive(Serialize)]
+struct LoadedRecord {
+    texts: BTreeSet<String>,
+    wanted: i64,
+}
+
 impl Record {
     /// What leads from the rows that there may be to those of the texts `new`: first what is added, then what goes.
     fn writes(&self, kind: &str, id: Uuid, new: &BTreeSet<String>) -> Result<Vec<Write>> {
@@ -112,13 +119,14 @@ impl Record {
 impl Store {
     /// Brings the rows of a thing in line with what it is now; with `whole` also those that should be there already.
     ///
-    /// Of several tasks at once, one does the work, and the others leave it to that one, which then looks again. So
+    /// Of several tasks at once, one does the work, and the others leave it to that one, which then looks again; they are
+    /// answered `false`. So
     /// what has failed must be tried again as the same `task`, which goes on at once. Any other would rely on the
     /// attempt that has failed, until its time is over.
-    pub async fn index<T: Searchable>(&self, id: Uuid, task: Uuid, whole: bool) -> Result<()> {
+    pub async fn index<T: Searchable>(&self, id: Uuid, task: Uuid, whole: bool) -> Result<bool> {
         let key = keys::search_record(T::KIND, id);
         let Some(mut record) = self.hold_record(&key, task, whole).await? else {
-            return Ok(());
+            return Ok(false);
         };
         for _ in 0..MOST_LOOKS {
             let live = self.get(Table::App, &T::key(id)).await?;
@@ -128,14 +136,14 @@ impl Store {
             let texts = BTreeSet::from_iter(texts);
             if record.is_dirty || record.texts != texts {
                 if !self.mark_record(&key, task, &record, &texts).await? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let writes = record.writes(T::KIND, id, &texts)?;
                 self.batch_write(Table::App, writes).await?;
             }
             record = match self.release_record(&key, task, &record, &texts).await? {
                 Some(record) => record,
-                None => return Ok(()),
+                None => return Ok(true),
             };
         }
         let busy = anyhow::Error::msg("it changed each time").context("index a thing");
@@ -265,6 +273,16 @@ impl Store {
     /// One query and one batch read, as long as every row shows its thing. A page may have fewer things than it could,
     /// or none, and still be followed by another.
     pub async fn search<T: Searchable>(&self, query: &Query, slice: &Slice) -> Result<Page<T>> {
+        self.search_where(query, |_| true, slice).await
+    }
+
+    /// The same, but only the things that `is_wanted`.
+    pub(super) async fn search_where<T: Searchable>(
+        &self,
+        query: &Query,
+        is_wanted: impl Fn(&T) -> bool,
+        slice: &Slice,
+    ) -> Result<Page<T>> {
         let anchor = query.anchor();
         let partition = keys::search_partition(T::KIND, anchor.fragment);
         let beginning = beginning(T::KIND, &anchor);
@@ -286,7 +304,8 @@ impl Store {
             looked += rows.len();
             let mut things = self.things_of::<T>(&rows).await?;
             for row in rows {
-                found.extend(take_shown(&row, &mut things, query, &anchor));
+                let shown = take_shown(&row, &mut things, query, &anchor);
+                found.extend(shown.filter(&is_wanted));
                 if found.len() > limit {
                     break 'search last;
                 }
@@ -356,6 +375,18 @@ impl Store {
         }
         Ok(things)
     }
+}
+
+/// All that makes a thing be found, as the task leaves it: for what is loaded without one.
+pub(super) fn items_of<T: Searchable>(id: Uuid, thing: &T) -> Result<Vec<Item>> {
+    let texts = BTreeSet::from_iter(thing.search_texts());
+    let mut items = Vec::new();
+    for suffix in suffixes(texts.iter().map(String::as_str)) {
+        items.push(to_item(&keys::search_row(T::KIND, &suffix, id), &Row {})?);
+    }
+    let record = LoadedRecord { texts, wanted: 1 };
+    items.push(to_item(&keys::search_record(T::KIND, id), &record)?);
+    Ok(items)
 }
 
 /// The suffix and the thing of a row, by its sort key.

@@ -343,11 +343,18 @@ impl Store {
                 .remove("error")
                 .remove("task_list")
                 .remove("task_time"),
-            Ending::Failed(error) => change
-                .set("error", stored(error)?)
-                .set("finished_at", at)
-                .set("task_list", text(&keys::failed_tasks()))
-                .set("task_time", number(now)),
+            Ending::Failed(error) => {
+                let names_a_stranger = claimed.task().is_ok_and(|task| task.names_a_stranger());
+                let change = match names_a_stranger {
+                    true => change.set("ttl", number(now + KEPT)),
+                    false => change,
+                };
+                change
+                    .set("error", stored(error)?)
+                    .set("finished_at", at)
+                    .set("task_list", text(&keys::failed_tasks()))
+                    .set("task_time", number(now))
+            }
             Ending::Again(error, after) => change
                 .set("error", stored(error)?)
                 .set("not_before", number(now + after))
@@ -464,10 +471,11 @@ impl Store {
     /// The tasks of a user, newest first.
     pub async fn tasks_of(&self, user: Uuid, slice: &Slice) -> Result<Page<StoredTask>> {
         let listing = Listing {
-            index: "owned",
+            index: Some("owned"),
             partition_key: "owned_by",
             partitions: vec![keys::tasks_of(user)],
             sort: Sort::Text("id"),
+            between: None,
             newest_first: true,
         };
         self.list(&listing, slice).await
@@ -476,10 +484,11 @@ impl Store {
     /// The tasks that were given up, the newest first.
     pub async fn failed_tasks(&self, slice: &Slice) -> Result<Page<StoredTask>> {
         let listing = Listing {
-            index: "tasks",
+            index: Some("tasks"),
             partition_key: "task_list",
             partitions: vec![keys::failed_tasks()],
             sort: Sort::Number("task_time"),
+            between: None,
             newest_first: true,
         };
         self.list(&listing, slice).await

@@ -94,6 +94,21 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Deletes an item under a condition.
+    pub fn delete_if(self, table: Table, key: &Key, condition: Change) -> Self {
+        self.write(|store| {
+            let expressions = condition.expressions();
+            let delete = Delete::builder()
+                .table_name(store.name(table)?)
+                .set_key(Some(key.attributes()))
+                .set_condition_expression(expressions.condition)
+                .set_expression_attribute_names(expressions.names)
+                .set_expression_attribute_values(expressions.values);
+            let delete = delete.build().context("build a delete")?;
+            Ok(TransactWriteItem::builder().delete(delete).build())
+        })
+    }
+
     /// Deletes an item, whether or not it exists.
     pub fn delete(self, table: Table, key: &Key) -> Self {
         self.write(|store| {

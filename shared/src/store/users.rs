@@ -61,6 +61,12 @@ impl UserFilter {
         })
     }
 
+    fn wants(self, user: &User) -> bool {
+        let is_wanted = self.role.is_none_or(|role| role == user.role);
+        let is_active = self.is_active.is_none_or(|active| active == user.is_active);
+        is_wanted && is_active && !user.is_deleted()
+    }
+
     fn listing(self) -> Listing {
         let (index, partition_key, partitions) = match (self.role, self.is_active) {
             (None, None) => ("owned", "owned_by", vec![keys::users()]),
@@ -71,10 +77,11 @@ impl UserFilter {
             }
         };
         Listing {
-            index,
+            index: Some(index),
             partition_key,
             partitions,
             sort: Sort::Text("id"),
+            between: None,
             newest_first: true,
         }
     }
@@ -114,8 +121,11 @@ impl Store {
         let counts = sums(items.drain(listed..).flatten());
         let counted = |(role, is_active)| counts.get(&keys::user_state(role, is_active));
         let total: i64 = filter.states().filter_map(counted).sum();
+        // The indexes may be a moment behind.
+        let mut users: Vec<User> = readable(items);
+        users.retain(|user| filter.wants(user));
         Ok(Page {
-            items: readable(items),
+            items: users,
             total: Total::Exactly(u32::try_from(total).unwrap_or_default()),
             next: page.next,
         })
@@ -147,7 +157,7 @@ impl Store {
 }
 
 /// What numbers of the same name add up to.
-fn sums(items: impl Iterator<Item = Item>) -> HashMap<String, i64> {
+pub(super) fn sums(items: impl Iterator<Item = Item>) -> HashMap<String, i64> {
     let mut sums = HashMap::new();
     for (name, value) in items.flatten() {
         if let AttributeValue::N(number) = value {
