@@ -390,10 +390,11 @@ impl Stage {
 }
 
 /// The routes of each function that answers HTTP, by its name. A new function joins here.
-pub fn routers() -> [(&'static str, OpenApiRouter<App>); 5] {
+pub fn routers() -> [(&'static str, OpenApiRouter<App>); 6] {
     [
         ("auth", auth::router()),
         ("users", users::router()),
+        ("items", items::router()),
         ("tasks", tasks::router()),
         ("system", system::router()),
         ("docs", docs::router()),

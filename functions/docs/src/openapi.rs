@@ -41,9 +41,10 @@ pub fn document() -> OpenApi {
                 .build(),
         ))
         .build();
-    let functions: [OpenApiRouter<App>; 5] = [
+    let functions: [OpenApiRouter<App>; 6] = [
         auth::router(),
         users::router(),
+        items::router(),
         tasks::router(),
         system::router(),
         crate::router(),

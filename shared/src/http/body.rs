@@ -94,7 +94,8 @@ async fn read(request: Request) -> Result<Bytes> {
     body.map_err(|_| Error::BodyTooLarge(LIMIT))
 }
 
-fn parse<T: DeserializeOwned + PartialSchema>(json: &[u8]) -> Result<T> {
+/// A `T` of JSON, or every field that is wrong.
+pub fn parse<T: DeserializeOwned + PartialSchema>(json: &[u8]) -> Result<T> {
     serde_json::from_slice(json).map_err(|_| wrong_fields::<T>(json))
 }
 

@@ -37,7 +37,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(error: &Error, info: &RequestInfo) -> Self {
+    pub fn new(error: &Error, info: &RequestInfo) -> Self {
         let errors = match error {
             Error::Invalid(fields) => fields.clone(),
             _ => Vec::new(),

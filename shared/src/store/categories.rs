@@ -63,7 +63,7 @@ impl Store {
                 let version = AttributeValue::N(old.version.to_string());
                 let change = Change::between(old, new)?.if_equal("version", version);
                 transaction
-                    .update(Table::App, &key, change.if_absent("closing"))
+                    .update(Table::App, &key, change.remove("closing"))
                     .on_conflict(Error::Stale)
             }
         };

@@ -355,7 +355,8 @@ impl Store {
         let next = 'pages: loop {
             let left = most.saturating_add(skip - skipped);
             let left = u32::try_from(left).unwrap_or(u32::MAX);
-            let (mut places, is_end) = self.keys(&listing, start.clone(), left).await?;
+            let from = start.as_ref().and_then(|place| listing.after(place));
+            let (mut places, is_end) = self.keys(&listing, from, left).await?;
             let last = places.last().cloned();
             let to_skip = (skip - skipped).min(places.len());
             places.drain(..to_skip);

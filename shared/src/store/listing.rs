@@ -246,6 +246,14 @@ impl Listing {
         Ok(URL_SAFE_NO_PAD.encode(position))
     }
 
+    /// Where a query goes on after this entry.
+    pub(super) fn after(&self, entry: &Item) -> Option<Item> {
+        let name = self.sort.name();
+        let mut start = Key::of(entry)?.attributes();
+        start.insert(name.to_owned(), entry.get(name)?.clone());
+        Some(start)
+    }
+
     pub(super) fn start(&self, cursor: &str) -> Result<Item> {
         let position = URL_SAFE_NO_PAD.decode(cursor).ok();
         let position = position.and_then(|json| serde_json::from_slice(&json).ok());
