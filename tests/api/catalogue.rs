@@ -228,6 +228,22 @@ impl<'a> Wish<'a> {
             assert!(!is_end || shown == expected, "{path}");
         }
     }
+
+    /// Asserts that who skips comes to where turning pages leads, unless that is refused because it would cost too much.
+    async fn is_skipped(&self, made: &[Ware]) {
+        let path = format!("{}&skip=5&limit=10", self.path);
+        let page = self.reader.get(&path).await;
+        if page.status == 400 {
+            page.expect_problem(400, "skip_too_deep");
+            return;
+        }
+        let page = page.expect(200).json();
+        let shown = page["items"].as_array().unwrap().iter();
+        let shown: Vec<Ware> = shown.map(Ware::seen).collect();
+        let expected = self.expected(made, "-created_at").into_iter();
+        let expected: Vec<Ware> = expected.skip(5).take(10).collect();
+        are_the_same(&shown, &expected, &path);
+    }
 }
 
 /// Prices that many have.
@@ -428,6 +444,7 @@ async fn every_list_is_complete_and_in_order_while_others_write() {
     ];
     for wish in &wishes {
         wish.is_counted(&made).await;
+        wish.is_skipped(&made).await;
     }
 
     let is_done = Cell::new(false);
@@ -664,6 +681,7 @@ async fn a_list_refuses_what_it_does_not_know() {
     ];
     for (query, field) in [
         ("min_price=cheap", "min_price"),
+        ("min_price=-1", "min_price"),
         ("min_price=NaN", "min_price"),
         ("min_price=inf", "min_price"),
         ("min_price=1e309", "min_price"),

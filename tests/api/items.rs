@@ -611,6 +611,13 @@ async fn items_have_etags() {
         );
     }
 
+    // Whoever sees more must not be told that it is what they have seen before.
+    let public = anon.get(&path).await.expect(200);
+    let reading = seller
+        .clone()
+        .with_header("if-none-match", public.header("etag"));
+    assert_eq!(reading.get(&path).await.expect(200).json()["stock"], 5);
+
     // What changes nothing keeps it.
     let careful = seller.clone().with_header("if-match", &tag);
     for same in [

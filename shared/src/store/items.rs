@@ -25,7 +25,7 @@ use crate::events::Event;
 use crate::models::audit::AuditEntry;
 use crate::models::item::{Item, ItemStatus, MOST_STOCK, Tag};
 use crate::models::money::Money;
-use crate::models::page::{From, Page, Slice, Total};
+use crate::models::page::{DEEPEST, From, Page, Slice, Total};
 use crate::models::search::Query;
 
 /// The most places of lists that a request looks at; the next page goes on behind them.
@@ -113,7 +113,7 @@ impl Searchable for Item {
 }
 
 impl ItemFilter {
-    /// The list that has the fewest others in it, and whether all that is in it, or in a part of it, is asked for.
+    /// The list that has the fewest others in it, and whether its places tell all that is asked for.
     fn lists(&self) -> (Vec<ItemList>, bool) {
         let wishes = [
             self.owner.is_some(),
@@ -121,9 +121,7 @@ impl ItemFilter {
             self.categories.is_some(),
             self.is_featured,
         ];
-        let is_limited = self.min.is_some() || self.max.is_some();
-        let is_all = wishes.into_iter().filter(|wish| *wish).count() <= 1
-            && (self.sort.is_by_price() || !is_limited);
+        let is_all = wishes.into_iter().filter(|wish| *wish).count() <= 1;
         let lists = match (self.owner, &self.tag, &self.categories, self.is_featured) {
             (Some(owner), ..) => vec![ItemList::OfOwner(owner)],
             (_, Some(tag), ..) => vec![ItemList::Tagged(tag.clone())],
@@ -350,19 +348,24 @@ impl Store {
         };
         let mut counts = HashMap::new();
         let (mut found, mut skipped, mut looked) = (Vec::<Item>::new(), 0, 0);
+        // What is skipped costs less, because no item is read.
+        let most_looked_at = match skip {
+            0 => MOST_LOOKED_AT,
+            _ => DEEPEST as usize + MOST_LOOKED_AT,
+        };
         // One more tells whether the list goes on.
-        let mut most = limit + 1;
+        let (mut most, mut goes_on) = (limit + 1, false);
         let next = 'pages: loop {
             let left = most.saturating_add(skip - skipped);
             let left = u32::try_from(left).unwrap_or(u32::MAX);
             let from = start.as_ref().and_then(|place| listing.after(place));
             let (mut places, is_end) = self.keys(&listing, from, left).await?;
             let last = places.last().cloned();
+            looked += places.len();
+            places.retain(|place| filter.has_price(price_of(place)));
             let to_skip = (skip - skipped).min(places.len());
             places.drain(..to_skip);
             skipped += to_skip;
-            looked += places.len();
-            places.retain(|place| filter.has_price(price_of(place)));
             let (items, counted) = self
                 .items_at(&places, std::mem::take(&mut counters))
                 .await?;
@@ -372,6 +375,7 @@ impl Store {
                     && is_place_of(&listing, &place, &item)
                 {
                     if found.len() == limit {
+                        goes_on = true;
                         break 'pages start;
                     }
                     found.push(item);
@@ -382,7 +386,7 @@ impl Store {
                 break None;
             }
             start = last;
-            if looked >= MOST_LOOKED_AT {
+            if looked >= most_looked_at {
                 break start;
             }
             most = (most * 2).min(MOST_READ);
@@ -395,8 +399,7 @@ impl Store {
                 Total::Exactly(u32::try_from(total).unwrap_or_default())
             }
             (false, From::Skip(_), None) => Total::Exactly(known),
-            (false, _, None) => Total::AtLeast(known),
-            (false, _, Some(_)) => Total::AtLeast(known.saturating_add(1)),
+            (false, ..) => Total::AtLeast(known.saturating_add(u32::from(goes_on))),
         };
         Ok(Page {
             items: found,
