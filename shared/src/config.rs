@@ -34,6 +34,8 @@ pub struct Config {
     pub oidc_providers: Vec<OidcProvider>,
     /// Whether `/auth/token` takes passwords, which RFC 9700 advises against: for the documentation pages.
     pub allow_password_grant: bool,
+    /// Whether only who has verified their address may write what others see.
+    pub require_verified_email: bool,
     /// How long an audit entry is kept.
     pub audit_retention_days: u32,
     /// Of all prices, as ISO 4217 names it.
@@ -193,6 +195,7 @@ impl Config {
             },
             oidc_providers: read.oidc_providers("OIDC_PROVIDERS", relaxed),
             allow_password_grant: read.parsed_or("ALLOW_PASSWORD_GRANT", "false"),
+            require_verified_email: read.parsed_or("REQUIRE_VERIFIED_EMAIL", "false"),
             audit_retention_days: read.parsed_or("AUDIT_RETENTION_DAYS", "365"),
             currency: read.currency("CURRENCY", "EUR"),
             mail_url: read.mail_url("MAIL_URL"),

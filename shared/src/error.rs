@@ -46,6 +46,8 @@ pub enum Error {
     OidcRefused(&'static str),
     #[error("This account is not active.")]
     AccountInactive,
+    #[error("Verify your e-mail address first.")]
+    EmailNotVerified,
     #[error("This needs the scope {0}.")]
     InsufficientScope(&'static str),
     #[error("This e-mail address is taken.")]
@@ -136,7 +138,9 @@ impl Error {
             | Self::TokenInvalid(_)
             | Self::InvalidCredentials
             | Self::InvalidRefreshToken => StatusCode::UNAUTHORIZED,
-            Self::AccountInactive | Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
+            Self::AccountInactive | Self::EmailNotVerified | Self::InsufficientScope(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::EmailTaken
             | Self::UsernameTaken
             | Self::Stale
@@ -175,6 +179,7 @@ impl Error {
             Self::InvalidLink => "invalid_token",
             Self::OidcRefused(_) => "oidc_refused",
             Self::AccountInactive => "account_inactive",
+            Self::EmailNotVerified => "email_not_verified",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::EmailTaken => "email_taken",
             Self::UsernameTaken => "username_taken",
@@ -217,6 +222,7 @@ impl Error {
             | Self::InvalidLink
             | Self::OidcRefused(_)
             | Self::AccountInactive
+            | Self::EmailNotVerified
             | Self::InsufficientScope(_)
             | Self::EmailTaken
             | Self::UsernameTaken

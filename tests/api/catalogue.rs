@@ -1120,3 +1120,30 @@ async fn every_instance_counts_views_and_none_is_lost_by_a_fault() {
     let counted = views(&anon, &id).await;
     assert!((13..=16).contains(&counted), "{counted}");
 }
+
+#[tokio::test]
+async fn the_demo_is_made_once_and_found() {
+    let stage = Stage::new().await;
+    let owner = local::demo::owner(&stage.app).await.unwrap();
+    assert!(owner.password.is_some());
+    let first = local::demo::stock(&stage.app, owner.id).await.unwrap();
+    assert_eq!(first.new_items, first.items);
+    work(&stage).await;
+    let again = local::demo::owner(&stage.app).await.unwrap();
+    assert_eq!(again.password, None);
+    let again = local::demo::stock(&stage.app, again.id).await.unwrap();
+    assert_eq!(
+        again,
+        local::demo::Stocked {
+            new_items: 0,
+            ..first
+        }
+    );
+
+    let anon = stage.anon();
+    let listed = all_of(&anon, &format!("{ITEMS}?limit=10")).await;
+    // One is a draft, and one is not offered any more.
+    assert_eq!(listed.len(), first.items - 2);
+    let found = all_of(&anon, &format!("{ITEMS}/search?q=KETTLE")).await;
+    assert!(!found.is_empty());
+}

@@ -837,3 +837,28 @@ async fn a_tag_that_goes_from_one_item_to_another_stays() {
     work(&stage).await;
     assert!(tag_names(&seller).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_category_with_very_many_below_it_lists_their_items_too() {
+    let stage = Stage::new().await;
+    let admin = stage.admin().await;
+    let root = make(&admin, "Everything", json!({})).await;
+    let other = make(&admin, "Something else", json!({})).await;
+    let mut expected = BTreeSet::new();
+    for n in 0..30 {
+        let below = json!({"parent_id": root});
+        let below = make(&admin, &format!("Part {n}"), below).await;
+        let fields = json!({"category_id": below, "price": n + 1});
+        expected.insert(sell(&admin, &format!("Item {n}"), fields).await);
+        sell(&admin, "Elsewhere", json!({"category_id": other})).await;
+    }
+    for sort in ["price", "-created_at"] {
+        let path = format!("{ITEMS}?category=everything&sort={sort}&limit=7");
+        let listed = texts(&all_of(&admin, &path).await, "id");
+        assert_eq!(listed.len(), 30);
+        assert_eq!(BTreeSet::from_iter(listed), expected);
+    }
+    let skipped = format!("{ITEMS}?category=everything&skip=1");
+    let skipped = admin.get(&skipped).await;
+    skipped.expect_problem(400, "skip_too_deep");
+}

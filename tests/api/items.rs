@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use futures_util::future::{join, join_all};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use shared::models::audit::AuditEntry;
 use shared::models::item::{Item, Title};
 use shared::models::money::Price;
 use tests::{Actor, Answer, Stage};
 use uuid::Uuid;
 
 use crate::categories;
-use crate::people::{ME, all_of, delete, members, staff, texts, work};
+use crate::people::{ME, Post, all_of, delete, members, staff, texts, work};
 
 pub(crate) const ITEMS: &str = "/api/v1/items";
 pub(crate) const MINE: &str = "/api/v1/items/mine";
@@ -1210,4 +1211,65 @@ async fn what_items_cost() {
         .await
         .expect(204)
         .expect_round_trips(3);
+}
+
+#[tokio::test]
+async fn with_verified_addresses_only_nobody_else_offers_anything() {
+    let post = Post::with(&[("REQUIRE_VERIFIED_EMAIL", "true")]).await;
+    let ada = post.stage.user().await;
+    let refused = ada.post(ITEMS, offer("Kettle", json!({}))).await;
+    refused.expect_problem(403, "email_not_verified");
+    ada.get(MINE).await.expect(200);
+    post.verify().await.expect(204);
+    sell(&ada, "Kettle", json!({})).await;
+}
+
+#[tokio::test]
+async fn what_moves_between_lists_is_shown_once() {
+    let stage = Stage::new().await;
+    let ada = stage.user().await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(sell(&ada, &format!("Kettle {n}"), json!({})).await);
+    }
+    let moving = async {
+        for status in ["draft", "inactive", "active"].iter().cycle().take(24) {
+            let moves = ids.iter().map(|id| {
+                let path = item_path(id);
+                let ada = &ada;
+                async move { ada.patch(&path, json!({"status": status})).await }
+            });
+            for moved in join_all(moves).await {
+                moved.expect(200);
+            }
+        }
+    };
+    let listing = async {
+        for _ in 0..60 {
+            let page = ada.get(&format!("{MINE}?sort=price")).await.expect(200);
+            let listed = texts(page.json()["items"].as_array().unwrap(), "id");
+            assert_eq!(BTreeSet::from_iter(&listed).len(), listed.len());
+            let page = ada.get(MINE).await.expect(200).json();
+            let listed = texts(page["items"].as_array().unwrap(), "id");
+            assert_eq!(BTreeSet::from_iter(&listed).len(), listed.len());
+        }
+    };
+    join(moving, listing).await;
+}
+
+#[tokio::test]
+async fn an_item_that_is_on_its_way_when_its_owner_goes_is_not_made() {
+    let stage = Stage::new().await;
+    let ada = stage.user().await;
+    let owner = ada.id.parse().unwrap();
+    delete(&ada, ME).await.expect(204);
+    for _ in 0..2 {
+        let title = Title::parse("Kettle").unwrap();
+        let item = Item::new(owner, title, Price::parse_major(10.0).unwrap());
+        let audit = AuditEntry::new("item.created", Some(owner), "");
+        let late = stage.app.store.create_item(&item, &audit).await;
+        assert!(matches!(late, Err(shared::Error::AccountInactive)));
+        // And again when everything is erased.
+        work(&stage).await;
+    }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn create_items(
     current: CurrentUser,
     Body(new): Body<NewItems>,
 ) -> Result<Response> {
-    current.require(Scope::ItemsWrite)?;
+    current.require_to_write(&app, Scope::ItemsWrite)?;
     if !(1..=MOST).contains(&new.items.len()) {
         let message = format!("must be 1 to {MOST} items");
         return Err(Error::invalid("items", "out_of_range", message));

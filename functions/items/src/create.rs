@@ -36,7 +36,7 @@ pub(crate) async fn create_item(
     current: CurrentUser,
     Body(new): Body<NewItem>,
 ) -> Result<Response> {
-    current.require(Scope::ItemsWrite)?;
+    current.require_to_write(&app, Scope::ItemsWrite)?;
     let item = create(&app, &info, &current, new).await?;
     item::forget_lists(&app);
     let location = format!("{PREFIX}/items/{}", item.id);

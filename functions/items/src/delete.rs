@@ -32,7 +32,7 @@ pub(crate) async fn delete_item(
     current: CurrentUser,
     Id(id): Id,
 ) -> Result<StatusCode> {
-    current.require(Scope::ItemsWrite)?;
+    current.require_to_write(&app, Scope::ItemsWrite)?;
     let mut retries = 0;
     loop {
         let item = item::find_own(&app, &current, id).await?;

@@ -40,7 +40,7 @@ pub(crate) async fn change_item_stock(
     Id(id): Id,
     Body(new): Body<NewStock>,
 ) -> Result<Response> {
-    current.require(Scope::ItemsWrite)?;
+    current.require_to_write(&app, Scope::ItemsWrite)?;
     let change = new.change()?;
     let told = match change {
         StockChange::Delta(delta) => json!({"delta": delta}),

@@ -47,7 +47,7 @@ pub(crate) async fn update_item(
     Id(id): Id,
     Body(change): Body<ItemChange>,
 ) -> Result<Response> {
-    current.require(Scope::ItemsWrite)?;
+    current.require_to_write(&app, Scope::ItemsWrite)?;
     let mut retries = 0;
     let item = loop {
         let before = item::find_own(&app, &current, id).await?;

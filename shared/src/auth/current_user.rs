@@ -33,6 +33,17 @@ impl CurrentUser {
     }
 }
 
+impl CurrentUser {
+    /// The same for who wants to write what others see: with `REQUIRE_VERIFIED_EMAIL` the address must be verified.
+    pub fn require_to_write(&self, app: &App, scope: Scope) -> Result<()> {
+        self.require(scope)?;
+        match app.config.require_verified_email && !self.user.is_verified {
+            true => Err(Error::EmailNotVerified),
+            false => Ok(()),
+        }
+    }
+}
+
 impl FromRequestParts<App> for CurrentUser {
     type Rejection = Error;
 

@@ -9,6 +9,7 @@ use super::change::{number, text};
 use super::keys::{ItemList, Key};
 use super::{Change, SCHEMA_VERSION, Store, Table, Transaction, failed, from_item, keys};
 use crate::error::{Context, Error, Result};
+use crate::ids;
 use crate::models::audit::AuditEntry;
 use crate::models::category::{Category, Tree};
 use crate::models::item::ItemStatus;
@@ -91,9 +92,9 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<()> {
         let key = keys::category(category.id);
-        let close = Change::new()
-            .set("closing", AttributeValue::Bool(true))
-            .if_exists("id");
+        // Whoever has closed it may open it again, or delete it, and nobody else.
+        let mark = text(&ids::new().to_string());
+        let close = Change::new().set("closing", mark.clone()).if_exists("id");
         self.transaction()
             .tree(tree_version)
             .update(Table::App, &key, close)
@@ -103,7 +104,8 @@ impl Store {
         for status in ItemStatus::ALL {
             let list = ItemList::InCategory(category.id);
             if self.has_items(status, &list).await? {
-                let open = Change::new().remove("closing").if_exists("id");
+                let open = Change::new().remove("closing");
+                let open = open.if_equal("closing", mark);
                 self.transaction()
                     .update(Table::App, &key, open)
                     .on_conflict(Error::CategoryInUse)
@@ -113,7 +115,7 @@ impl Store {
             }
         }
         self.transaction()
-            .delete_if(Table::App, &key, Change::new().if_exists("closing"))
+            .delete_if(Table::App, &key, Change::new().if_equal("closing", mark))
             .on_conflict(Error::Stale)
             .update(
                 Table::App,

@@ -31,9 +31,9 @@ impl Store {
         // Without it no login that is on its way can succeed any more.
         self.erase_secrets(&[keys::password(user)]).await?;
         self.erase_tasks_of(user).await?;
-        self.delete_items_of(user).await?;
+        let mut is_done = self.delete_items_of(user, begun + PATIENCE).await?;
         // Who has the rows in hand just now may never come back.
-        let mut is_done = self.index::<User>(user, task, false).await?;
+        is_done &= self.index::<User>(user, task, false).await?;
         // The trail comes last, because it may be long.
         for (first, last) in [
             (" ", keys::PAST),

@@ -6,6 +6,7 @@
 //! the items themselves, within a budget.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
@@ -30,6 +31,12 @@ use crate::models::search::Query;
 
 /// The most places of lists that a request looks at; the next page goes on behind them.
 const MOST_LOOKED_AT: usize = 500;
+
+/// The most categories whose lists are read side by side. The items of more are looked for among all.
+const MOST_LISTS: usize = 25;
+
+/// How many updates are made at the same time.
+const AT_ONCE: usize = 25;
 
 /// The most items that DynamoDB reads at once.
 const MOST_READ: usize = 100;
@@ -125,14 +132,18 @@ impl ItemFilter {
         let lists = match (self.owner, &self.tag, &self.categories, self.is_featured) {
             (Some(owner), ..) => vec![ItemList::OfOwner(owner)],
             (_, Some(tag), ..) => vec![ItemList::Tagged(tag.clone())],
-            (_, _, Some(categories), _) => {
+            (_, _, Some(categories), _) if categories.len() <= MOST_LISTS => {
                 let categories = categories.iter().copied();
                 categories.map(ItemList::InCategory).collect()
             }
             (.., true) => vec![ItemList::Featured],
             _ => vec![ItemList::All],
         };
-        (lists, is_all)
+        let is_too_wide = self
+            .categories
+            .as_ref()
+            .is_some_and(|all| all.len() > MOST_LISTS);
+        (lists, is_all && !is_too_wide)
     }
 
     fn listing(&self, lists: &[ItemList]) -> Listing {
@@ -193,6 +204,13 @@ impl Store {
         let transaction = self
             .transaction()
             .create(Table::App, &keys::item(item.id), &StoredItem::of(item))
+            .check(
+                Table::App,
+                &keys::profile(item.owner_id),
+                Change::new().if_equal("is_active", AttributeValue::Bool(true)),
+            )
+            // Nothing may come after what erases all that they own.
+            .on_conflict(Error::AccountInactive)
             .in_category(item.category_id);
         let places = places(item).into_iter();
         let transaction = places.fold(transaction, |transaction, (key, place)| {
@@ -336,8 +354,15 @@ impl Store {
     pub async fn items(&self, filter: &ItemFilter, slice: &Slice) -> Result<Page<Item>> {
         let (lists, is_all) = filter.lists();
         let listing = filter.listing(&lists);
+        // Each of the lists is read as far as is skipped.
+        let most_skipped = match is_all {
+            true => DEEPEST / u32::try_from(listing.partitions.len().max(1)).unwrap_or(DEEPEST),
+            false => 0,
+        };
         let (mut start, skip) = match &slice.from {
-            From::Skip(skip) if *skip > 0 && !is_all => return Err(Error::SkipTooDeep(0)),
+            From::Skip(skip) if *skip > most_skipped => {
+                return Err(Error::SkipTooDeep(most_skipped));
+            }
             From::Skip(skip) => (None, *skip as usize),
             From::Cursor(cursor) => (Some(listing.start(cursor)?), 0),
         };
@@ -347,12 +372,8 @@ impl Store {
             false => Vec::new(),
         };
         let mut counts = HashMap::new();
-        let (mut found, mut skipped, mut looked) = (Vec::<Item>::new(), 0, 0);
-        // What is skipped costs less, because no item is read.
-        let most_looked_at = match skip {
-            0 => MOST_LOOKED_AT,
-            _ => DEEPEST as usize + MOST_LOOKED_AT,
-        };
+        let (mut found, mut skipped) = (Vec::<Item>::new(), 0);
+        let (mut looked, mut passed) = (0, 0);
         // One more tells whether the list goes on.
         let (mut most, mut goes_on) = (limit + 1, false);
         let next = 'pages: loop {
@@ -361,18 +382,28 @@ impl Store {
             let from = start.as_ref().and_then(|place| listing.after(place));
             let (mut places, is_end) = self.keys(&listing, from, left).await?;
             let last = places.last().cloned();
-            looked += places.len();
+            match skipped < skip {
+                // That costs less, because no item is read.
+                true => passed += places.len(),
+                false => looked += places.len(),
+            }
             places.retain(|place| filter.has_price(price_of(place)));
             let to_skip = (skip - skipped).min(places.len());
             places.drain(..to_skip);
             skipped += to_skip;
+            if skipped < skip && passed > DEEPEST as usize && !is_end {
+                let skipped = u32::try_from(skipped).unwrap_or(u32::MAX);
+                return Err(Error::SkipTooDeep(skipped));
+            }
             let (items, counted) = self
                 .items_at(&places, std::mem::take(&mut counters))
                 .await?;
             counts.extend(counted);
             for (place, item) in places.into_iter().zip(items) {
+                // What moves from one list to another meanwhile may be seen in both.
                 if let Some(item) = item.filter(|item| filter.wants(item))
                     && is_place_of(&listing, &place, &item)
+                    && !found.iter().any(|known| known.id == item.id)
                 {
                     if found.len() == limit {
                         goes_on = true;
@@ -386,7 +417,7 @@ impl Store {
                 break None;
             }
             start = last;
-            if looked >= most_looked_at {
+            if looked >= MOST_LOOKED_AT {
                 break start;
             }
             most = (most * 2).min(MOST_READ);
@@ -418,14 +449,17 @@ impl Store {
             .iter()
             .map(|place| Key::of(place).as_ref().and_then(keys::listed_id));
         let ids: Vec<Uuid> = ids.map(|id| id.unwrap_or_default()).collect();
-        let mut wanted: Vec<Key> = ids.iter().map(|id| keys::item(*id)).collect();
+        // DynamoDB refuses to read one twice.
+        let different: Vec<Uuid> = BTreeSet::from_iter(ids.iter().copied())
+            .into_iter()
+            .collect();
+        let mut wanted: Vec<Key> = different.iter().map(|id| keys::item(*id)).collect();
         wanted.extend(counters);
         let mut items = self.batch_get_app(&wanted).await?;
-        let counted = sums(items.split_off(places.len()).into_iter().flatten());
-        let items = items.into_iter().map(|item| {
-            // What cannot be read, as after a rollback, must not take the others with it.
-            readable(vec![item]).pop()
-        });
+        let counted = sums(items.split_off(different.len()).into_iter().flatten());
+        let items: Vec<Item> = readable(items);
+        let items: HashMap<Uuid, Item> = items.into_iter().map(|item| (item.id, item)).collect();
+        let items = ids.iter().map(|id| items.get(id).cloned());
         Ok((items.collect(), counted))
     }
 
@@ -470,42 +504,50 @@ impl Store {
 
     /// Adds to how often items were looked at. Those that are not active any more are left out.
     pub async fn add_views(&self, views: &HashMap<Uuid, u64>) -> Result<()> {
-        let updates = views.iter().map(|(id, views)| async move {
-            let change = Change::new()
-                .add("views", i64::try_from(*views).unwrap_or(i64::MAX))
-                .set("viewed_by", text(&keys::viewed_items()))
-                .if_equal("status", text(ItemStatus::Active.as_str()));
-            let key = keys::item(*id);
-            self.update(&key, change, ReturnValue::None, "count views")
-                .await
-        });
-        try_join_all(updates).await?;
+        let views: Vec<_> = views.iter().collect();
+        for views in views.chunks(AT_ONCE) {
+            let updates = views.iter().map(|(id, views)| {
+                let change = Change::new()
+                    .add("views", i64::try_from(**views).unwrap_or(i64::MAX))
+                    .set("viewed_by", text(&keys::viewed_items()))
+                    .if_equal("status", text(ItemStatus::Active.as_str()));
+                let key = keys::item(**id);
+                async move {
+                    self.update(&key, change, ReturnValue::None, "count views")
+                        .await
+                }
+            });
+            try_join_all(updates).await?;
+        }
         Ok(())
     }
 
-    /// Deletes everything that a user owns in the catalogue.
-    pub(super) async fn delete_items_of(&self, owner: Uuid) -> Result<()> {
+    /// Deletes everything that a user owns in the catalogue. Answers whether all is gone, or `until` has come before.
+    pub(super) async fn delete_items_of(&self, owner: Uuid, until: Instant) -> Result<bool> {
         let filter = ItemFilter {
             statuses: ItemStatus::ALL.to_vec(),
             owner: Some(owner),
             ..ItemFilter::default()
         };
-        let slice = Slice {
-            from: From::Skip(0),
-            limit: 100,
-        };
+        let mut from = From::Skip(0);
+        let mut is_done = true;
         loop {
-            let page = self.items(&filter, &slice).await?;
+            let page = self.items(&filter, &Slice { from, limit: 100 }).await?;
             for item in &page.items {
+                if Instant::now() > until {
+                    return Ok(false);
+                }
                 let audit = AuditEntry::new("item.deleted", Some(owner), "");
                 match self.delete_item(item, &audit.about(item.id)).await {
-                    // Changed meanwhile, or deleted: the next look tells.
-                    Ok(()) | Err(Error::Stale) => {}
+                    Ok(()) => {}
+                    // Changed meanwhile: another attempt sees it as it is now.
+                    Err(Error::Stale) => is_done = false,
                     Err(error) => return Err(error),
                 }
             }
-            if page.items.is_empty() && page.next.is_none() {
-                return Ok(());
+            match page.next {
+                Some(next) => from = From::Cursor(next),
+                None => return Ok(is_done),
             }
         }
     }

@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 use crate::models::item::{ItemStatus, Tag};
 use crate::models::page::{From, Page, Slice, Total};
 
+/// How often it is looked again because a tag has come or gone meanwhile.
+const MOST_LOOKS: u32 = 5;
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredTag {
     name: Tag,
@@ -68,24 +71,25 @@ impl Store {
         }
     }
 
-    /// Lists a tag if an active item has it, and else no more. Whoever gives it to an item meanwhile lists it after that;
-    /// so one look more tells whether it must stay.
+    /// Lists a tag if an active item has it, and else no more. Looks again after it, because another may have given it to
+    /// an item, or taken it from the last one, and have listed it accordingly before.
     pub async fn list_tag(&self, tag: &Tag) -> Result<()> {
-        if !self
-            .has_items(ItemStatus::Active, &ItemList::Tagged(tag.clone()))
-            .await?
-        {
-            let delete = Write::Delete(keys::tag(tag));
-            self.batch_write(Table::App, vec![delete]).await?;
-            if !self
-                .has_items(ItemStatus::Active, &ItemList::Tagged(tag.clone()))
-                .await?
-            {
+        let list = ItemList::Tagged(tag.clone());
+        let mut is_used = self.has_items(ItemStatus::Active, &list).await?;
+        for _ in 0..MOST_LOOKS {
+            let write = match is_used {
+                true => Write::Put(to_item(&keys::tag(tag), &StoredTag::of(tag))?),
+                false => Write::Delete(keys::tag(tag)),
+            };
+            self.batch_write(Table::App, vec![write]).await?;
+            let was_used = is_used;
+            is_used = self.has_items(ItemStatus::Active, &list).await?;
+            if is_used == was_used {
                 return Ok(());
             }
         }
-        let put = Write::Put(to_item(&keys::tag(tag), &StoredTag::of(tag))?);
-        self.batch_write(Table::App, vec![put]).await
+        let busy = anyhow::Error::msg("it changed each time").context("list a tag");
+        Err(Error::Unavailable(busy))
     }
 
     /// Whether there is an item in a list. One read.
