@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use fastrand::Rng;
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use lambda_http::aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use serde_json::{Value, json};
 use shared::models::User;
@@ -16,6 +16,7 @@ use shared::tasks::Task;
 use tests::faults::{Fault, Faults, Schedule};
 use tests::{Actor, Stage};
 use url::form_urlencoded;
+use uuid::Uuid;
 use worker::Worker;
 
 use crate::people::{ME, USERS, all_of, delete, path_of, settle, staff, texts, work};
@@ -661,4 +662,38 @@ async fn a_search_finds_what_a_look_at_all_texts_finds() {
     println!("{queries} queries over {users} users found {found}; {skipped} were too common");
     assert!(found >= queries);
     assert!(skipped <= queries / 10, "{skipped} queries were too common");
+}
+
+/// One of two tasks does the work, and the other relies on it. So who works must look again before it ends.
+#[tokio::test]
+async fn a_change_that_comes_while_another_is_indexed_is_found() {
+    let stage = Stage::new().await;
+    let admin = stage.admin().await;
+    let ada = stage.user().await;
+    let id = ada.id.parse().unwrap();
+    let [first, second] = [stage.instance(), stage.instance()];
+    let mut relied = 0;
+    for round in 0..20 {
+        // Many rows, so that the first is not done before the other comes.
+        let long = "y".repeat(80);
+        let before = json!({"full_name": format!("before{round}x{long}")});
+        ada.patch(ME, before).await.expect(200);
+        let (_, left) = join(
+            first.store.index::<User>(id, Uuid::now_v7(), false),
+            async {
+                let after = json!({"full_name": format!("after{round}x")});
+                ada.patch(ME, after).await.expect(200);
+                second
+                    .store
+                    .index::<User>(id, Uuid::now_v7(), false)
+                    .await
+                    .unwrap()
+            },
+        )
+        .await;
+        relied += usize::from(!left);
+        let found = all_of(&admin, &format!("{USERS}/search?q=after{round}x")).await;
+        assert_eq!(texts(&found, "id"), [ada.id.as_str()], "round {round}");
+    }
+    assert!(relied > 0, "they never met");
 }
