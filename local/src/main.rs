@@ -24,9 +24,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use local::aws::Endpoints;
 use local::template::Template;
 use local::{environment, load, provision, shell};
-use shared::models::User;
 use shared::store::tasks::NewTask;
-use shared::tasks::Task;
+use shared::tasks::{Searched, Task};
 use shared::{App, Config, ids};
 use tokio::net::TcpStream;
 
@@ -102,7 +101,7 @@ enum Command {
         place: Place,
     },
 
-    /// Bring what the search finds in line with the users as they are.
+    /// Bring what the search finds in line with the users and items as they are.
     Reindex {
         /// Only write the task, and leave the work to the worker.
         #[arg(long)]
@@ -132,7 +131,7 @@ async fn main() -> ExitCode {
             items,
             place,
         }) => make_up(&place, users, items).await,
-        Some(Command::Reindex { background, place }) => reindex_users(&place, background).await,
+        Some(Command::Reindex { background, place }) => reindex(&place, background).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -171,42 +170,45 @@ fn end_load(name: &str, bar: &ProgressBar, loaded: Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// How many users a page of the walk has, and how many of them are worked on at a time.
+/// How many things a page of the walk has, and how many of them are worked on at a time.
 const PAGE: u32 = 100;
 const AT_ONCE: usize = 8;
 
-async fn reindex_users(place: &Place, background: bool) -> Result<()> {
+async fn reindex(place: &Place, background: bool) -> Result<()> {
     let app = place.app().await?;
-    if background {
-        let task = NewTask::new(Task::Reindex { after: None });
-        let written = app.store.add_task(&task).await;
-        written.context("the task could not be written")?;
-        console::done("reindex", format!("left to the worker as task {}", task.id));
-        return Ok(());
+    for (what, name) in [(Searched::Users, "users"), (Searched::Items, "items")] {
+        if background {
+            let task = NewTask::new(Task::Reindex { what, after: None });
+            let written = app.store.add_task(&task).await;
+            written.context("the task could not be written")?;
+            console::done(name, format!("left to the worker as task {}", task.id));
+            continue;
+        }
+        let bar = bar(name, app.store.count_all(what).await?)?;
+        let reindexed = reindex_all(&app, what, &bar).await;
+        bar.finish_and_clear();
+        let message = "not everything was reindexed; try again in a minute";
+        let number = reindexed.context(message)?;
+        console::done(name, format!("{number} reindexed"));
     }
-    let bar = bar("reindex", app.store.count_users().await?)?;
-    let indexed = reindex_all(&app, &bar).await;
-    bar.finish_and_clear();
-    let users = indexed.context("not all users were reindexed; try again in a minute")?;
-    console::done("reindex", format!("{users} users"));
     Ok(())
 }
 
 /// Answers how many there were.
-async fn reindex_all(app: &App, bar: &ProgressBar) -> Result<u64> {
+async fn reindex_all(app: &App, what: Searched, bar: &ProgressBar) -> Result<u64> {
     let task = ids::new();
     let mut after = None;
     let mut count = 0;
     loop {
-        let page = app.store.users_after(after, PAGE).await?;
+        let page = app.store.ids_after(what, after, PAGE).await?;
         let Some(last) = page.last().copied() else {
             return Ok(count);
         };
         count += page.len() as u64;
-        let users = stream::iter(page).map(|id| app.store.index::<User>(id, task, true));
-        let mut users = users.buffer_unordered(AT_ONCE);
-        while let Some(indexed) = users.next().await {
-            indexed?;
+        let things = stream::iter(page).map(|id| app.store.reindex(what, id, task));
+        let mut things = things.buffer_unordered(AT_ONCE);
+        while let Some(reindexed) = things.next().await {
+            reindexed?;
             bar.inc(1);
         }
         after = Some(last);

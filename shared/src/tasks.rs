@@ -45,8 +45,21 @@ pub enum Task {
     IndexItem { item_id: Uuid, tags: Vec<Tag> },
     /// Bring the search rows of a user up to date.
     IndexUser { user_id: Uuid },
-    /// Rebuild the search rows of all users, a page at a time: the one after this user, or the first.
-    Reindex { after: Option<Uuid> },
+    /// Rebuild the search rows of all users, or of all items, a page at a time: the one after this thing, or the first.
+    Reindex {
+        #[serde(default)]
+        what: Searched,
+        after: Option<Uuid>,
+    },
+}
+
+/// What a search can look for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Searched {
+    #[default]
+    Users,
+    Items,
 }
 
 impl Task {

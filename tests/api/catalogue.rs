@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::models::item::{Item, ItemStatus, Tag, Title};
 use shared::models::money::{Percent, Price};
+use shared::store::tasks::NewTask;
+use shared::tasks::{Searched, Task};
 use tests::faults::{Fault, Faults, Schedule};
 use tests::{Actor, Stage};
 use tokio::sync::watch;
@@ -1146,4 +1148,22 @@ async fn the_demo_is_made_once_and_found() {
     assert_eq!(listed.len(), first.items - 2);
     let found = all_of(&anon, &format!("{ITEMS}/search?q=KETTLE")).await;
     assert!(!found.is_empty());
+}
+
+#[tokio::test]
+async fn rows_of_items_that_were_lost_are_made_again_by_a_reindexing() {
+    let stage = Stage::new().await;
+    let ada = stage.user().await;
+    for n in 0..55 {
+        sell(&ada, &format!("Lantern {n}"), json!({})).await;
+    }
+    sell(&ada, "Lantern, not yet", json!({"status": "draft"})).await;
+    stage.lose_messages().await;
+    let path = format!("{ITEMS}/search?q=antern&limit=100");
+    assert!(all_of(&ada, &path).await.is_empty());
+    let what = Searched::Items;
+    let task = NewTask::new(Task::Reindex { what, after: None });
+    stage.app.store.add_task(&task).await.unwrap();
+    work(&stage).await;
+    assert_eq!(all_of(&ada, &path).await.len(), 55);
 }

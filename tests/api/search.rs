@@ -12,7 +12,7 @@ use shared::models::User;
 use shared::models::search::{Query, fold};
 use shared::models::text::{Email, Name, Username};
 use shared::store::tasks::NewTask;
-use shared::tasks::Task;
+use shared::tasks::{Searched, Task};
 use tests::faults::{Fault, Faults, Schedule};
 use tests::{Actor, Stage};
 use url::form_urlencoded;
@@ -407,7 +407,8 @@ async fn rows_that_were_lost_are_made_again_by_a_reindexing() {
     assert!(found(&admin, "meadows").await.is_empty());
     // More than a page of them, twice.
     for _ in 0..2 {
-        let task = NewTask::new(Task::Reindex { after: None });
+        let what = Searched::Users;
+        let task = NewTask::new(Task::Reindex { what, after: None });
         stage.app.store.add_task(&task).await.unwrap();
         work(&stage).await;
         assert_eq!(found(&admin, "meadows").await, names);

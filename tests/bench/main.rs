@@ -13,6 +13,7 @@
 )]
 
 mod items;
+mod sizes;
 mod throughput;
 mod timing;
 mod users;

@@ -11,7 +11,8 @@ use crate::task::Task;
 
 /// Failed tasks
 ///
-/// Those of everybody that were given up, the last one first. They stay until somebody retries or cancels them.
+/// Those of everybody that were given up, the last one first. They stay until somebody retries or cancels them; what names
+/// an address that may be nobody's goes after a week.
 /// Needs the scope `admin:all`.
 #[utoipa::path(
     get, path = "/failed", tag = "tasks", security(("bearer" = ["admin:all"])), params(Paging),

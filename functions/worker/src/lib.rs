@@ -147,6 +147,6 @@ async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
         Task::EraseUser { user_id } => erase_user::run(&worker.app, id, user_id).await,
         Task::IndexItem { item_id, tags } => index_item::run(&worker.app, id, item_id, &tags).await,
         Task::IndexUser { user_id } => index_user::run(&worker.app, id, user_id).await,
-        Task::Reindex { after } => reindex::run(&worker.app, id, after).await,
+        Task::Reindex { what, after } => reindex::run(&worker.app, id, what, after).await,
     }
 }

@@ -522,6 +522,36 @@ impl Store {
         Ok(())
     }
 
+    /// The ids of up to `most` items that were made before `after`, or of the newest ones.
+    pub(super) async fn items_after(&self, after: Option<Uuid>, most: u32) -> Result<Vec<Uuid>> {
+        let filter = ItemFilter {
+            statuses: ItemStatus::ALL.to_vec(),
+            ..ItemFilter::default()
+        };
+        let listing = filter.listing(&[ItemList::All]);
+        let from = match after {
+            Some(id) => {
+                let list = keys::item_list(ItemStatus::Active, &ItemList::All);
+                let place = keys::listed_item(list, id);
+                From::Cursor(listing.cursor_at(&id.to_string(), &place)?)
+            }
+            None => From::Skip(0),
+        };
+        let page = self
+            .list_keys(&listing, &Slice { from, limit: most })
+            .await?;
+        Ok(page.keys.iter().filter_map(keys::listed_id).collect())
+    }
+
+    /// How many items there are.
+    pub(super) async fn count_items(&self) -> Result<u64> {
+        let wanted: Vec<_> = keys::item_counters().collect();
+        let counts = sums(self.batch_get_app(&wanted).await?.into_iter().flatten());
+        let of_status = |status: ItemStatus| counts.get(status.as_str());
+        let total: i64 = ItemStatus::ALL.into_iter().filter_map(of_status).sum();
+        Ok(u64::try_from(total).unwrap_or_default())
+    }
+
     /// Deletes everything that a user owns in the catalogue. Answers whether all is gone, or `until` has come before.
     pub(super) async fn delete_items_of(&self, owner: Uuid, until: Instant) -> Result<bool> {
         let filter = ItemFilter {

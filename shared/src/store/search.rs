@@ -23,9 +23,10 @@ use super::{
     Change, Item, SCHEMA_VERSION, Store, Table, Write, back_off, failed, from_item, keys, to_item,
 };
 use crate::error::{Error, Result};
-use crate::models::User;
 use crate::models::page::{From, Page, Slice, Total};
 use crate::models::search::{Anchor, Query, suffixes};
+use crate::models::{self, User};
+use crate::tasks::Searched;
 
 /// How long a task may hold a record before another may take it over, in seconds. A worker gives a task up after 40
 /// seconds, so that whoever has lost the record by time writes no rows any more.
@@ -117,6 +118,35 @@ impl Record {
 }
 
 impl Store {
+    /// The ids of up to `most` things that were made before `after`, or of the newest ones. For going through all of them.
+    pub async fn ids_after(
+        &self,
+        what: Searched,
+        after: Option<Uuid>,
+        most: u32,
+    ) -> Result<Vec<Uuid>> {
+        match what {
+            Searched::Users => self.users_after(after, most).await,
+            Searched::Items => self.items_after(after, most).await,
+        }
+    }
+
+    /// How many there are.
+    pub async fn count_all(&self, what: Searched) -> Result<u64> {
+        match what {
+            Searched::Users => self.count_users().await,
+            Searched::Items => self.count_items().await,
+        }
+    }
+
+    /// Writes all rows of a thing anew, as [`index`](Self::index) does.
+    pub async fn reindex(&self, what: Searched, id: Uuid, task: Uuid) -> Result<bool> {
+        match what {
+            Searched::Users => self.index::<User>(id, task, true).await,
+            Searched::Items => self.index::<models::Item>(id, task, true).await,
+        }
+    }
+
     /// Brings the rows of a thing in line with what it is now; with `whole` also those that should be there already.
     ///
     /// Of several tasks at once, one does the work, and the others leave it to that one, which then looks again; they are

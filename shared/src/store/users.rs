@@ -132,7 +132,7 @@ impl Store {
     }
 
     /// The ids of up to `most` users who were made before `after`, or of the newest ones. For going through all of them.
-    pub async fn users_after(&self, after: Option<Uuid>, most: u32) -> Result<Vec<Uuid>> {
+    pub(super) async fn users_after(&self, after: Option<Uuid>, most: u32) -> Result<Vec<Uuid>> {
         let listing = UserFilter::default().listing();
         let from = match after {
             Some(id) => From::Cursor(listing.cursor_at(&id.to_string(), &keys::profile(id))?),
@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// How many users there are.
-    pub async fn count_users(&self) -> Result<u64> {
+    pub(super) async fn count_users(&self) -> Result<u64> {
         let wanted: Vec<_> = keys::user_counters().collect();
         let shards = self.batch_get_app(&wanted).await?;
         let counts = sums(shards.into_iter().flatten());
