@@ -11,6 +11,8 @@ use std::str::FromStr;
 use email_address::EmailAddress;
 use http::HeaderValue;
 
+use crate::models::order::Provider;
+
 pub use oidc::OidcProvider;
 
 /// Everything a function can be told from outside. The README's table lists the variables.
@@ -40,6 +42,16 @@ pub struct Config {
     pub audit_retention_days: u32,
     /// Of all prices, as ISO 4217 names it.
     pub currency: String,
+    /// How an order is paid that is placed from now on.
+    pub payment_provider: Provider,
+    /// What it takes to speak to Stripe.
+    pub stripe: Option<StripeKeys>,
+    /// How long an order may stay unpaid, in seconds.
+    pub order_due_seconds: u32,
+    /// How many orders of a user may be unpaid at the same time.
+    pub max_unpaid_orders: u32,
+    /// Whether an order must be placed with an `Idempotency-Key`.
+    pub require_idempotency_key: bool,
     /// Without it no mail is sent, and its task says so.
     pub mail_url: Option<MailUrl>,
     /// The sender, as `Name <address>`.
@@ -62,6 +74,15 @@ pub enum MailUrl {
     Smtp(Hidden),
     /// `ses:`: Amazon SES, in the function's own region and with its permissions.
     Ses,
+}
+
+/// What proves us to Stripe, and Stripe to us.
+#[derive(Clone, Debug)]
+pub struct StripeKeys {
+    pub secret_key: Hidden,
+    /// Of the endpoint that Stripe sends events to.
+    pub webhook_secret: Hidden,
+    pub api_url: String,
 }
 
 /// How to reach AWS. The Lambda runtime sets all but the endpoints, which are for local use.
@@ -198,6 +219,11 @@ impl Config {
             require_verified_email: read.parsed_or("REQUIRE_VERIFIED_EMAIL", "false"),
             audit_retention_days: read.parsed_or("AUDIT_RETENTION_DAYS", "365"),
             currency: read.currency("CURRENCY", "EUR"),
+            payment_provider: read.payment_provider("PAYMENT_PROVIDER"),
+            stripe: read.stripe(),
+            order_due_seconds: read.parsed_or("ORDER_DUE_SECONDS", "300"),
+            max_unpaid_orders: read.parsed_or("MAX_UNPAID_ORDERS", "20"),
+            require_idempotency_key: read.parsed_or("REQUIRE_IDEMPOTENCY_KEY", "false"),
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,
@@ -220,6 +246,12 @@ impl Config {
 fn is_relaxed(environment: &str) -> bool {
     matches!(environment, "local" | "test")
 }
+
+/// Currencies that have none, or a thousand of them (ISO 4217): amounts here have two decimal places.
+const OTHER_MINOR_UNITS: [&str; 24] = [
+    "BHD", "BIF", "CLP", "DJF", "GNF", "IQD", "ISK", "JOD", "JPY", "KMF", "KRW", "KWD", "LYD",
+    "OMR", "PYG", "RWF", "TND", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+];
 
 /// Reads variables one by one and remembers what was wrong, so that all of it can be told at once.
 struct Reader<'a> {
@@ -314,7 +346,46 @@ impl Reader<'_> {
                 "{name} is {text:?}, which is not three capital letters"
             ));
         }
+        if OTHER_MINOR_UNITS.contains(&text.as_str()) {
+            let problem = format!("{name} is {text}, which has not a hundred minor units");
+            self.problems.push(problem);
+        }
         text
+    }
+
+    /// Orders that were placed with Stripe need its keys for as long as they live, whatever is set now.
+    fn stripe(&mut self) -> Option<StripeKeys> {
+        let api_url = self.url("STRIPE_API_URL");
+        let secret_key = self.optional("STRIPE_SECRET_KEY").map(Hidden::new);
+        let webhook_secret = self.optional("STRIPE_WEBHOOK_SECRET").map(Hidden::new);
+        let (secret_key, webhook_secret) = match (secret_key, webhook_secret) {
+            (Some(secret_key), Some(webhook_secret)) => (secret_key, webhook_secret),
+            (None, None) => return None,
+            _ => {
+                let problem = "of STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET only one is set";
+                self.problems.push(problem.to_owned());
+                return None;
+            }
+        };
+        Some(StripeKeys {
+            secret_key,
+            webhook_secret,
+            api_url: api_url.unwrap_or_else(|| "https://api.stripe.com".to_owned()),
+        })
+    }
+
+    fn payment_provider(&mut self, name: &str) -> Provider {
+        let text = self.text_or(name, Provider::default().as_str());
+        let provider = Provider::parse(&text).unwrap_or_else(|| {
+            let problem = format!("{name} is {text:?}, which is not manual or stripe");
+            self.problems.push(problem);
+            Provider::default()
+        });
+        if provider == Provider::Stripe && self.optional("STRIPE_SECRET_KEY").is_none() {
+            let problem = format!("{name} is stripe, and STRIPE_SECRET_KEY is not set");
+            self.problems.push(problem);
+        }
+        provider
     }
 
     /// The value may hold a password, so a problem does not repeat it.

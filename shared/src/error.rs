@@ -64,6 +64,17 @@ pub enum Error {
     LastAdmin,
     #[error("There would be less than what is reserved by orders.")]
     StockReserved,
+    /// Each line of an order that asks for more than there is.
+    #[error("There is not enough of some of the items.")]
+    InsufficientInventory(Vec<FieldError>),
+    #[error("This idempotency key was sent with another request before.")]
+    IdempotencyKeyReused,
+    #[error("Many ask for the same just now; try again.")]
+    Busy,
+    #[error("The signature is missing, wrong, or too old.")]
+    InvalidSignature,
+    #[error("The amount or the currency is not that of the order.")]
+    AmountMismatch,
     #[error("The category is in use: it has items or categories below it.")]
     CategoryInUse,
     #[error("Another category has this name.")]
@@ -121,7 +132,7 @@ impl Error {
 
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid(_) | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MalformedBody(_)
             | Self::BadRequest(_)
             | Self::InvalidCursor
@@ -129,6 +140,8 @@ impl Error {
             | Self::WrongPassword
             | Self::InvalidLink
             | Self::CannotDeleteSelf
+            | Self::InvalidSignature
+            | Self::AmountMismatch
             | Self::OidcRefused(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -147,6 +160,8 @@ impl Error {
             | Self::IllegalTransition(_)
             | Self::LastAdmin
             | Self::StockReserved
+            | Self::InsufficientInventory(_)
+            | Self::Busy
             | Self::CategoryInUse
             | Self::NameTaken
             | Self::SlugTaken
@@ -188,6 +203,11 @@ impl Error {
             Self::IllegalTransition(_) => "illegal_transition",
             Self::LastAdmin => "last_admin",
             Self::StockReserved => "stock_reserved",
+            Self::InsufficientInventory(_) => "insufficient_inventory",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::Busy => "busy",
+            Self::InvalidSignature => "invalid_signature",
+            Self::AmountMismatch => "amount_mismatch",
             Self::CategoryInUse => "category_in_use",
             Self::NameTaken => "name_taken",
             Self::SlugTaken => "slug_taken",
@@ -204,7 +224,11 @@ impl Error {
     /// Whether the same request may succeed later without being changed.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Stale | Self::RateLimited(_) | Self::Unavailable(_) | Self::Internal(_) => true,
+            Self::Stale
+            | Self::Busy
+            | Self::RateLimited(_)
+            | Self::Unavailable(_)
+            | Self::Internal(_) => true,
             Self::Invalid(_)
             | Self::MalformedBody(_)
             | Self::BadRequest(_)
@@ -230,6 +254,10 @@ impl Error {
             | Self::IllegalTransition(_)
             | Self::LastAdmin
             | Self::StockReserved
+            | Self::InsufficientInventory(_)
+            | Self::IdempotencyKeyReused
+            | Self::InvalidSignature
+            | Self::AmountMismatch
             | Self::CategoryInUse
             | Self::NameTaken
             | Self::SlugTaken

@@ -7,6 +7,7 @@
 
 use crate::models::User;
 use crate::models::item::{Item, Tag};
+use crate::models::order::{Order, OrderStatus, PaymentStatus};
 use crate::models::text::Email;
 use crate::store::tasks::NewTask;
 use crate::tasks::Task;
@@ -33,6 +34,10 @@ pub enum Event<'a> {
     /// `item.changed`: an item is new, or is to be found by something else, or not any more; with the tags that may have
     /// got or lost their last item by it.
     ItemChanged { item: &'a Item, tags: Vec<Tag> },
+    /// `order.placed`: it holds what was ordered until it is paid or its time is over.
+    OrderPlaced(&'a Order),
+    /// `order.changed`: from one status to another, or its payment.
+    OrderChanged { old: &'a Order, new: &'a Order },
     /// `user.deleted`: the account is closed, and what is left of it is to go.
     UserDeleted(&'a User),
 }
@@ -85,10 +90,37 @@ impl Event<'_> {
                 let item_id = item.id;
                 vec![NewTask::new(Task::IndexItem { item_id, tags })]
             }
+            Self::OrderPlaced(order) => {
+                let (user_id, order_id) = (order.user_id, order.id);
+                let task = Task::ProcessOrder { user_id, order_id };
+                // Nobody's: what they hold must come back though they are gone.
+                vec![NewTask::new(task).not_before(order.due_at)]
+            }
+            Self::OrderChanged { old, new } => order_changed(old, new),
             // Nobody's: the tasks of the user are erased too.
             Self::UserDeleted(user) => vec![NewTask::new(Task::EraseUser { user_id: user.id })],
         }
     }
+}
+
+/// The mail is the user's, the payment nobody's: money must find its way though they are gone.
+fn order_changed(old: &Order, new: &Order) -> Vec<NewTask> {
+    let (user_id, order_id) = (new.user_id, new.id);
+    let mut tasks = Vec::new();
+    if old.status != new.status && new.status == OrderStatus::Processed {
+        let mail = Task::OrderConfirmationMail { user_id, order_id };
+        tasks.push(NewTask::new(mail).owned_by(user_id));
+    }
+    let is_news = old.payment.status != new.payment.status;
+    let payment = match new.payment.status {
+        PaymentStatus::Cancelled if new.payment.intent_id.is_some() => {
+            Some(Task::CancelPayment { user_id, order_id })
+        }
+        PaymentStatus::Refunding => Some(Task::RefundPayment { user_id, order_id }),
+        _ => None,
+    };
+    tasks.extend(payment.filter(|_| is_news).map(NewTask::new));
+    tasks
 }
 
 /// Tasks that are due at once and belong to a user.

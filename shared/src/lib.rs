@@ -18,9 +18,11 @@ pub mod lambda;
 pub mod leases;
 pub mod metrics;
 pub mod models;
+pub mod payments;
 pub mod service_client;
 pub mod store;
 pub mod tasks;
+pub mod tls;
 pub mod views;
 pub mod wire;
 

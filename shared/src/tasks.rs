@@ -39,6 +39,14 @@ pub enum Task {
     EmailChangedMail { user_id: Uuid, old_email: Email },
     /// Tell a user that this provider can log them in from now on.
     LoginLinkedMail { user_id: Uuid, provider: String },
+    /// Process an order that was paid in time, and cancel one that was not.
+    ProcessOrder { user_id: Uuid, order_id: Uuid },
+    /// Say what was ordered, once it is processed.
+    OrderConfirmationMail { user_id: Uuid, order_id: Uuid },
+    /// See to it that nobody can pay a cancelled order any more.
+    CancelPayment { user_id: Uuid, order_id: Uuid },
+    /// Give the money for an order back.
+    RefundPayment { user_id: Uuid, order_id: Uuid },
     /// Erase what is left of a deleted user.
     EraseUser { user_id: Uuid },
     /// Bring the search rows of an item up to date, and the list of tags.

@@ -233,7 +233,7 @@ async fn play(seed: u64) -> World {
 const SEEDS: std::ops::Range<u64> = 0..30;
 
 #[expect(clippy::disallowed_methods, reason = "a test may be told what to do")]
-fn seeds() -> std::ops::Range<u64> {
+pub(crate) fn seeds() -> std::ops::Range<u64> {
     let Ok(seeds) = std::env::var("SEEDS") else {
         return SEEDS;
     };

@@ -21,6 +21,7 @@ mod oidc;
 mod packaging;
 mod python;
 mod stories;
+mod stripe;
 mod tour;
 
 use std::process::ExitCode;
@@ -95,6 +96,10 @@ fn main() -> ExitCode {
         trial(
             "oidc::a_provider_from_npm_logs_somebody_in",
             oidc::a_provider_from_npm_logs_somebody_in,
+        ),
+        trial(
+            "stripe::a_customer_pays_with_stripe",
+            stripe::a_customer_pays_with_stripe,
         ),
         trial(
             "mistakes::a_port_in_use_is_told_in_one_sentence",

@@ -69,6 +69,17 @@ impl<'a> Actor<'a> {
         self
     }
 
+    /// The same actor, before another instance.
+    pub fn at<'b>(&self, stage: &'b Stage) -> Actor<'b> {
+        Actor {
+            stage,
+            headers: self.headers.clone(),
+            ip: self.ip.clone(),
+            email: self.email.clone(),
+            id: self.id.clone(),
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None, b"").await
     }

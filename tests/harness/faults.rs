@@ -109,7 +109,7 @@ impl Faults {
         std::mem::take(&mut *self.0.calls.lock().unwrap())
     }
 
-    fn next(&self, operation: String) -> Fault {
+    pub(crate) fn next(&self, operation: String) -> Fault {
         let mut calls = self.0.calls.lock().unwrap();
         let fault = match &self.0.schedule {
             Schedule::Random { percent, .. } => {
@@ -138,7 +138,7 @@ impl Faults {
         fault
     }
 
-    async fn die(&self) -> ! {
+    pub(crate) async fn die(&self) -> ! {
         self.0.dead.send_replace(true);
         pending().await
     }

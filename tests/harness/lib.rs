@@ -19,6 +19,7 @@ mod instance;
 mod mail;
 mod runtime_api;
 mod stage;
+mod stripe;
 
 pub use actor::Actor;
 pub use answer::Answer;
@@ -27,3 +28,4 @@ pub use instance::Instance;
 pub use mail::{Mail, MailFolder, token_hash};
 pub use runtime_api::RuntimeApi;
 pub use stage::{PASSWORD, SECRET, Stage, routers, template};
+pub use stripe::{IntentState, StripeServer};

@@ -1,6 +1,6 @@
 //! A bundle for one test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -319,6 +319,11 @@ impl Stage {
         let app = self.instance();
         let keys = SigningKeys::derive(secret).unwrap().after(SECRET).unwrap();
         app.sign_with(keys).await.expect("the key can be published");
+        self.beside(app)
+    }
+
+    /// The functions as another instance runs them, on the same tables and with the same queue.
+    pub fn beside(&self, app: App) -> Self {
         Self {
             variables: self.variables.clone(),
             gateway: Gateway::new(bundle(&app)),
@@ -372,6 +377,22 @@ impl Stage {
         }
     }
 
+    /// The items of the table `app`.
+    pub async fn stored(&self) -> Vec<HashMap<String, AttributeValue>> {
+        let dynamodb = local::aws::dynamodb_client(AWS.dynamodb_url());
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let scan = dynamodb.scan().table_name(&self.app.config.app_table);
+            let page = scan.set_exclusive_start_key(start).send().await.unwrap();
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return items;
+            }
+        }
+    }
+
     /// Every item of both tables as text, for what must not be there.
     pub async fn all_items(&self) -> Vec<String> {
         let dynamodb = local::aws::dynamodb_client(AWS.dynamodb_url());
@@ -390,11 +411,12 @@ impl Stage {
 }
 
 /// The routes of each function that answers HTTP, by its name. A new function joins here.
-pub fn routers() -> [(&'static str, OpenApiRouter<App>); 6] {
+pub fn routers() -> [(&'static str, OpenApiRouter<App>); 7] {
     [
         ("auth", auth::router()),
         ("users", users::router()),
         ("items", items::router()),
+        ("orders", orders::router()),
         ("tasks", tasks::router()),
         ("system", system::router()),
         ("docs", docs::router()),

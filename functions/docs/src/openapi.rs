@@ -41,10 +41,11 @@ pub fn document() -> OpenApi {
                 .build(),
         ))
         .build();
-    let functions: [OpenApiRouter<App>; 6] = [
+    let functions: [OpenApiRouter<App>; 7] = [
         auth::router(),
         users::router(),
         items::router(),
+        orders::router(),
         tasks::router(),
         system::router(),
         crate::router(),

@@ -8,6 +8,7 @@
 mod attempt;
 mod sweep;
 
+mod cancel_payment;
 mod email_change_asked_mail;
 mod email_changed_mail;
 mod erase_user;
@@ -15,11 +16,15 @@ mod index_item;
 mod index_user;
 mod invitation_mail;
 mod login_linked_mail;
+mod order_confirmation_mail;
 mod password_reset_mail;
+mod process_order;
+mod refund_payment;
 mod reindex;
 mod verification_mail;
 mod welcome_mail;
 
+mod again;
 mod links;
 pub mod mail;
 
@@ -143,6 +148,18 @@ async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
         }
         Task::LoginLinkedMail { user_id, provider } => {
             login_linked_mail::run(worker, id, user_id, provider).await
+        }
+        Task::ProcessOrder { user_id, order_id } => {
+            process_order::run(&worker.app, id, user_id, order_id).await
+        }
+        Task::OrderConfirmationMail { user_id, order_id } => {
+            order_confirmation_mail::run(worker, id, user_id, order_id).await
+        }
+        Task::CancelPayment { user_id, order_id } => {
+            cancel_payment::run(&worker.app, id, user_id, order_id).await
+        }
+        Task::RefundPayment { user_id, order_id } => {
+            refund_payment::run(&worker.app, id, user_id, order_id).await
         }
         Task::EraseUser { user_id } => erase_user::run(&worker.app, id, user_id).await,
         Task::IndexItem { item_id, tags } => index_item::run(&worker.app, id, item_id, &tags).await,

@@ -11,7 +11,7 @@ pub mod passwords;
 pub mod tokens;
 mod visitor;
 
-pub use current_user::CurrentUser;
+pub use current_user::{Caller, CurrentUser};
 pub(crate) use ed25519::install as install_crypto;
 pub use keys::{Freshness, Keyring, Signing, SigningKeys};
 pub use one_time::OneTimeToken;

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod etag;
 mod id;
+mod idempotency;
 mod info;
 mod page;
 pub mod patch;
@@ -12,6 +13,7 @@ mod wrapper;
 
 pub use body::{Body, BodyOrForm};
 pub use id::Id;
+pub use idempotency::{IdempotencyKey, KEPT, Remembered};
 pub use info::RequestInfo;
 pub use page::{PageOf, Paging};
 pub use patch::Patch;

@@ -31,7 +31,7 @@ pub struct Problem {
     pub code: &'static str,
     /// To quote when asking for help; also in `x-request-id` and in the log.
     pub request_id: String,
-    /// With 422: every field that is not valid.
+    /// With 422: every field that is not valid. With `insufficient_inventory`: every line that is short.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
@@ -39,7 +39,7 @@ pub struct Problem {
 impl Problem {
     pub fn new(error: &Error, info: &RequestInfo) -> Self {
         let errors = match error {
-            Error::Invalid(fields) => fields.clone(),
+            Error::Invalid(fields) | Error::InsufficientInventory(fields) => fields.clone(),
             _ => Vec::new(),
         };
         Self {

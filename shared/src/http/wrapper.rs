@@ -21,6 +21,7 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAY};
 use super::{RequestInfo, problem};
 use crate::App;
 use crate::config::{Config, Origins};
@@ -218,12 +219,14 @@ fn cors(config: &Config) -> CorsLayer {
             CONTENT_TYPE,
             IF_MATCH,
             IF_NONE_MATCH,
+            IDEMPOTENCY_KEY,
             X_REQUEST_ID,
         ])
         .expose_headers([
             ETAG,
             LOCATION,
             RETRY_AFTER,
+            IDEMPOTENT_REPLAY,
             X_REQUEST_ID,
             X_RATELIMIT_LIMIT,
             X_RATELIMIT_REMAINING,

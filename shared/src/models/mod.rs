@@ -6,6 +6,7 @@ pub mod client;
 pub mod item;
 pub mod money;
 pub mod one_time_token;
+pub mod order;
 pub mod page;
 pub mod password;
 pub mod role;
@@ -17,5 +18,6 @@ pub mod user;
 
 pub use category::Category;
 pub use item::{Item, ItemStatus};
+pub use order::Order;
 pub use role::{Role, Scope};
 pub use user::User;

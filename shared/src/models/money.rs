@@ -1,5 +1,7 @@
 //! Money: a decimal number on the wire, whole minor units inside and in the table. Never a float between them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -31,6 +33,15 @@ impl Money {
 
     pub const fn minor(self) -> i64 {
         self.0
+    }
+}
+
+/// With two decimal places, as 23.79 and 20.00.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let hundredths = self.0.unsigned_abs();
+        write!(f, "{sign}{}.{:02}", hundredths / 100, hundredths % 100)
     }
 }
 

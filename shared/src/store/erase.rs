@@ -1,4 +1,5 @@
-//! Erasing a user who was deleted: what is left of them but their trail, which stays without what is personal.
+//! Erasing a user who was deleted: what is left of them but their trail and their orders, which stay without what is
+//! personal.
 //!
 //! The profile goes last, and what leads to something else goes after it or with it. So whatever an attempt has left
 //! that died, the next one finds.
@@ -90,6 +91,9 @@ impl Store {
             match Part::of(user, &key) {
                 Part::Profile => {}
                 Part::Past => writes.extend(without_the_personal(item).map(Write::Put)),
+                // By an update, because it may be changed at this moment.
+                Part::Order if item.contains_key("note") => self.forget_order_note(&key).await?,
+                Part::Order => {}
                 Part::Identity { unique } => self.erase_identity(&key, &unique).await?,
                 Part::Session(session) => {
                     families.push(keys::family(user, session));
@@ -160,6 +164,7 @@ enum Part {
     /// An entry of the audit trail.
     Past,
     Session(Uuid),
+    Order,
     /// Who the user is at a provider, with the key of the other direction.
     Identity {
         unique: Key,
@@ -174,6 +179,9 @@ impl Part {
         }
         if key.sk.starts_with(keys::PAST) {
             return Self::Past;
+        }
+        if key.sk.starts_with(keys::ORDER) {
+            return Self::Order;
         }
         if let Some(unique) = keys::unique_oidc_of(&key.sk) {
             return Self::Identity { unique };
@@ -219,6 +227,8 @@ mod tests {
             (keys::audit(user, past, session), Part::Past),
             (keys::session(user, session), Part::Session(session)),
             (keys::oidc(user, &identity), Part::Identity { unique }),
+            (keys::order(user, session), Part::Order),
+            (keys::idempotency(user, "POST /orders", "k"), Part::Other),
             (keys::preferences(user), Part::Other),
             (other("NONSENSE#nonsense"), Part::Other),
             (other(&session.to_string()), Part::Other),

@@ -8,6 +8,7 @@ use super::oidc::OidcIdentity;
 use crate::models::Role;
 use crate::models::item::{ItemStatus, Tag};
 use crate::models::one_time_token::Purpose;
+use crate::models::order::OrderStatus;
 use crate::models::text::{Email, Username};
 
 /// The primary key of an item.
@@ -188,6 +189,31 @@ pub fn user_state(role: Role, is_active: bool) -> String {
 pub fn unique_oidc_of(sk: &str) -> Option<Key> {
     let identity = sk.strip_prefix(IDENTITY)?;
     Some(alone(format!("UNIQUE#OIDC#{identity}")))
+}
+
+/// What the sort keys of orders begin with.
+pub const ORDER: &str = "ORDER#";
+
+/// What comes after all of them.
+pub const AFTER_ORDER: &str = "ORDER$";
+
+pub fn order(user: Uuid, order: Uuid) -> Key {
+    of_user(user, format!("{ORDER}{order}"))
+}
+
+/// In the index `owned`: all orders.
+pub fn orders() -> String {
+    "ORDERS".to_owned()
+}
+
+/// In the index `listed`: the orders of a status.
+pub fn orders_by_status(status: OrderStatus) -> String {
+    format!("ORDERS#{}", status.as_str())
+}
+
+/// What a user has sent with this key to a route, and the answer. Erased with the user.
+pub fn idempotency(user: Uuid, route: &str, key: &str) -> Key {
+    of_user(user, format!("IDEMPOTENCY#{route}#{key}"))
 }
 
 pub fn item(id: Uuid) -> Key {

@@ -18,6 +18,7 @@ mod load;
 pub mod meter;
 pub mod oidc;
 pub mod one_time_tokens;
+pub mod orders;
 pub mod preferences;
 pub mod rates;
 pub mod search;

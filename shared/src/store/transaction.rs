@@ -19,6 +19,8 @@ pub struct Transaction<'a> {
     pub(super) store: &'a Store,
     writes: Vec<TransactWriteItem>,
     refusals: Vec<Option<Error>>,
+    /// Which writes are left out if their condition fails.
+    dispensable: Vec<bool>,
     /// What the queue is told after the commit.
     announced: Vec<Outgoing>,
     /// How many of its writes are new tasks.
@@ -33,6 +35,7 @@ impl<'a> Transaction<'a> {
             store,
             writes: Vec::new(),
             refusals: Vec::new(),
+            dispensable: Vec::new(),
             announced: Vec::new(),
             queued: 0,
             broken: None,
@@ -46,6 +49,27 @@ impl<'a> Transaction<'a> {
                 .table_name(store.name(table)?)
                 .set_item(Some(to_item(key, model)?))
                 .condition_expression("attribute_not_exists(pk)");
+            let put = put.build().context("build a put")?;
+            Ok(TransactWriteItem::builder().put(put).build())
+        })
+    }
+
+    /// Puts an item in the place of another, under a condition for what is there.
+    pub fn put_if(
+        self,
+        table: Table,
+        key: &Key,
+        model: &impl Serialize,
+        condition: Change,
+    ) -> Self {
+        self.write(|store| {
+            let expressions = condition.expressions();
+            let put = Put::builder()
+                .table_name(store.name(table)?)
+                .set_item(Some(to_item(key, model)?))
+                .set_condition_expression(expressions.condition)
+                .set_expression_attribute_names(expressions.names)
+                .set_expression_attribute_values(expressions.values);
             let put = put.build().context("build a put")?;
             Ok(TransactWriteItem::builder().put(put).build())
         })
@@ -128,6 +152,14 @@ impl<'a> Transaction<'a> {
         self
     }
 
+    /// Leaves the last write out if its condition fails, and writes the rest.
+    pub fn or_without_it(mut self) -> Self {
+        if let Some(last) = self.dispensable.last_mut() {
+            *last = true;
+        }
+        self
+    }
+
     /// Writes the tasks that an event causes.
     pub fn event(self, event: Event) -> Self {
         let tasks = event.tasks();
@@ -152,14 +184,16 @@ impl<'a> Transaction<'a> {
         self
     }
 
-    /// Writes all or nothing. Conflicts with other transactions are retried; a failed condition is not.
+    /// Writes all or nothing. Conflicts with other transactions are retried, and are 409 `busy` after the last time; a
+    /// failed condition is not.
     ///
     /// The client request token makes a retry after a lost answer harmless (the SDK sets one).
     pub async fn commit(mut self) -> Result<()> {
         if let Some(broken) = self.broken {
             return Err(broken);
         }
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             let request = self.store.client.transact_write_items();
             let request = request.set_transact_items(Some(self.writes.clone()));
             let Err(error) = request.send().await else {
@@ -175,19 +209,34 @@ impl<'a> Transaction<'a> {
                 .map(|reason| reason.code().unwrap_or("None"))
                 .collect();
             let refused = codes.iter().position(|c| *c == "ConditionalCheckFailed");
-            if let Some(at) = refused
-                && let Some(refusal) = self.refusals.get_mut(at).and_then(Option::take)
-            {
-                return Err(refusal);
+            if let Some(at) = refused {
+                if self.dispensable.get(at) == Some(&true) {
+                    self.leave_out(at);
+                    continue;
+                }
+                if let Some(refusal) = self.refusals.get_mut(at).and_then(Option::take) {
+                    return Err(refusal);
+                }
             }
             if !codes.iter().all(|code| is_passing(code)) {
                 return Err(failed("commit a transaction")(error));
             }
-            back_off(attempt, "commit a transaction").await?;
+            let is_contended = codes.contains(&"TransactionConflict");
+            match back_off(attempt, "commit a transaction").await {
+                Err(_) if is_contended => return Err(Error::Busy),
+                waited => waited?,
+            }
+            attempt += 1;
         }
         self.store.metrics.add(Count::TasksQueued, self.queued);
         self.store.queue.announce(&self.announced).await;
         Ok(())
+    }
+
+    fn leave_out(&mut self, at: usize) {
+        self.writes.remove(at);
+        self.refusals.remove(at);
+        self.dispensable.remove(at);
     }
 
     fn write(mut self, build: impl FnOnce(&Store) -> Result<TransactWriteItem>) -> Self {
@@ -195,6 +244,7 @@ impl<'a> Transaction<'a> {
             Ok(write) => {
                 self.writes.push(write);
                 self.refusals.push(None);
+                self.dispensable.push(false);
             }
             Err(error) => return self.broken(error),
         }

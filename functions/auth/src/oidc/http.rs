@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -15,8 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
-use rustls::{ClientConfig, RootCertStore};
-use shared::{Context, Result};
+use shared::Result;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -47,14 +45,7 @@ pub(super) struct Http(Client<HttpsConnector<Guarded>, Full<Bytes>>);
 impl Http {
     /// `local` lets it reach this machine, also without TLS.
     pub(super) fn new(local: bool) -> Result<Self> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        let ring = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
-        let tls = tls.context("set up TLS for providers")?;
-        let tls = tls.with_root_certificates(roots).with_no_client_auth();
-        let schemes = HttpsConnectorBuilder::new().with_tls_config(tls);
+        let schemes = HttpsConnectorBuilder::new().with_tls_config(shared::tls::client_config()?);
         let schemes = match local {
             true => schemes.https_or_http(),
             false => schemes.https_only(),

@@ -42,7 +42,7 @@ pub struct OrderConfirmation {
 /// A line of an [`OrderConfirmation`]. The total is for all pieces.
 pub struct OrderLine {
     pub title: String,
-    pub quantity: u32,
+    pub quantity: i64,
     pub total: String,
 }
 
