@@ -233,9 +233,9 @@ async fn play(seed: u64) -> World {
 const SEEDS: std::ops::Range<u64> = 0..30;
 
 #[expect(clippy::disallowed_methods, reason = "a test may be told what to do")]
-pub(crate) fn seeds() -> std::ops::Range<u64> {
+pub(crate) fn seeds(unless_told: std::ops::Range<u64>) -> std::ops::Range<u64> {
     let Ok(seeds) = std::env::var("SEEDS") else {
-        return SEEDS;
+        return unless_told;
     };
     let (from, to) = seeds.split_once("..").unwrap_or((&seeds, ""));
     let from = from.parse().unwrap();
@@ -245,7 +245,7 @@ pub(crate) fn seeds() -> std::ops::Range<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "who plays it by hand wants to see it")]
 async fn whatever_dies_and_whatever_is_lost_all_tasks_are_done_or_listed() {
-    let seeds = seeds();
+    let seeds = seeds(SEEDS);
     let plays = seeds.clone().map(|seed| {
         tokio::spawn(async move {
             let world = ids::seeded(seed, play(seed)).await;
