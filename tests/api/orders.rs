@@ -6,6 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::{join, join_all};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use shared::Error;
+use shared::models::Order;
+use shared::models::audit::AuditEntry;
+use shared::models::order::{OrderLine, Provider};
+use shared::store::orders::Placing;
 use shared::store::tasks::{GRACE, NewTask};
 use shared::tasks::Task;
 use tests::{Actor, Answer, PASSWORD, Stage};
@@ -310,6 +315,38 @@ async fn what_was_ordered_stays_whatever_becomes_of_the_item() {
     act(&buyer, &id, "cancel").await.expect(200);
     assert_eq!(on_hand(&seller, &item).await, [10, 2, 8]);
     assert_eq!(read(&buyer, &id).await["items"], before["items"]);
+}
+
+/// Whoever was read before a price changed pays neither price: all of it is read again.
+#[tokio::test]
+async fn an_order_at_a_price_that_has_changed_meanwhile_is_not_placed() {
+    let stage = Stage::new().await;
+    let (seller, buyer) = (stage.user().await, stage.user().await);
+    let id = sell(&seller, "Lamp", json!({"stock": 5})).await;
+    let read = stage.app.store.item(id.parse().unwrap()).await.unwrap();
+    let items = [read.unwrap()];
+    let now = stage.app.clock.now();
+    let user = buyer.id.parse().unwrap();
+    let placing = async |change: Value| {
+        seller.patch(&item_path(&id), change).await.expect(200);
+        let lines = vec![OrderLine::of(&items[0], 2)];
+        let order = Order::new(user, lines, "EUR", Provider::Manual, now, now);
+        let audit = AuditEntry::new("order.placed", Some(user), "");
+        let placing = Placing {
+            order: &order,
+            items: &items,
+            answer: None,
+            most_unpaid: 20,
+            audit: &audit,
+        };
+        stage.app.store.place_order(&placing).await
+    };
+    for change in [json!({"price": 12}), json!({"status": "inactive"})] {
+        let placed = placing(change).await;
+        assert!(matches!(placed, Err(Error::Stale)), "{placed:?}");
+    }
+    assert_eq!(on_hand(&seller, &id).await, [5, 0, 5]);
+    assert_eq!(listed(&buyer, "").await, Vec::<String>::new());
 }
 
 #[tokio::test]
