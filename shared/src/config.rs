@@ -52,6 +52,11 @@ pub struct Config {
     pub max_unpaid_orders: u32,
     /// Whether an order must be placed with an `Idempotency-Key`.
     pub require_idempotency_key: bool,
+    /// Only functions that store files know this name.
+    pub files_bucket: Option<String>,
+    /// How much a user may store, in megabytes.
+    pub quota_mb: u32,
+    pub max_files: u32,
     /// Without it no mail is sent, and its task says so.
     pub mail_url: Option<MailUrl>,
     /// The sender, as `Name <address>`.
@@ -96,6 +101,7 @@ pub struct Aws {
     pub sqs_endpoint: Option<String>,
     pub secrets_manager_endpoint: Option<String>,
     pub ses_endpoint: Option<String>,
+    pub s3_endpoint: Option<String>,
     /// A PEM file of certificate authorities to trust instead of the built-in ones.
     pub ca_bundle: Option<String>,
 }
@@ -201,6 +207,7 @@ impl Config {
                 sqs_endpoint: read.endpoint("AWS_ENDPOINT_URL_SQS"),
                 secrets_manager_endpoint: read.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
                 ses_endpoint: read.endpoint("AWS_ENDPOINT_URL_SESV2"),
+                s3_endpoint: read.endpoint("AWS_ENDPOINT_URL_S3"),
                 ca_bundle: read.optional("AWS_CA_BUNDLE"),
             },
             app_table: read.required("APP_TABLE"),
@@ -220,10 +227,13 @@ impl Config {
             audit_retention_days: read.parsed_or("AUDIT_RETENTION_DAYS", "365"),
             currency: read.currency("CURRENCY", "EUR"),
             payment_provider: read.payment_provider("PAYMENT_PROVIDER"),
-            stripe: read.stripe(),
+            stripe: read.stripe(relaxed),
             order_due_seconds: read.parsed_or("ORDER_DUE_SECONDS", "300"),
             max_unpaid_orders: read.parsed_or("MAX_UNPAID_ORDERS", "20"),
             require_idempotency_key: read.parsed_or("REQUIRE_IDEMPOTENCY_KEY", "false"),
+            files_bucket: read.optional("FILES_BUCKET"),
+            quota_mb: read.parsed_or("QUOTA_MB", "200"),
+            max_files: read.parsed_or("MAX_FILES", "1000"),
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,
@@ -247,10 +257,11 @@ fn is_relaxed(environment: &str) -> bool {
     matches!(environment, "local" | "test")
 }
 
-/// Currencies that have none, or a thousand of them (ISO 4217): amounts here have two decimal places.
-const OTHER_MINOR_UNITS: [&str; 24] = [
-    "BHD", "BIF", "CLP", "DJF", "GNF", "IQD", "ISK", "JOD", "JPY", "KMF", "KRW", "KWD", "LYD",
-    "OMR", "PYG", "RWF", "TND", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+/// Currencies that have none, or a thousand of them, by ISO 4217 or for Stripe: amounts here have two decimal places.
+const OTHER_MINOR_UNITS: [&str; 27] = [
+    "BHD", "BIF", "CLF", "CLP", "DJF", "GNF", "IQD", "ISK", "JOD", "JPY", "KMF", "KRW", "KWD",
+    "LYD", "MGA", "OMR", "PYG", "RWF", "TND", "UGX", "UYI", "UYW", "VND", "VUV", "XAF", "XOF",
+    "XPF",
 ];
 
 /// Reads variables one by one and remembers what was wrong, so that all of it can be told at once.
@@ -354,8 +365,12 @@ impl Reader<'_> {
     }
 
     /// Orders that were placed with Stripe need its keys for as long as they live, whatever is set now.
-    fn stripe(&mut self) -> Option<StripeKeys> {
+    fn stripe(&mut self, relaxed: bool) -> Option<StripeKeys> {
         let api_url = self.url("STRIPE_API_URL");
+        if !relaxed && api_url.as_ref().is_some_and(|url| url.starts_with("http:")) {
+            let problem = "STRIPE_API_URL is not an https URL";
+            self.problems.push(problem.to_owned());
+        }
         let secret_key = self.optional("STRIPE_SECRET_KEY").map(Hidden::new);
         let webhook_secret = self.optional("STRIPE_WEBHOOK_SECRET").map(Hidden::new);
         let (secret_key, webhook_secret) = match (secret_key, webhook_secret) {

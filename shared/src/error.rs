@@ -71,6 +71,10 @@ pub enum Error {
     IdempotencyKeyReused,
     #[error("Many ask for the same just now; try again.")]
     Busy,
+    #[error("Nothing was uploaded yet.")]
+    UploadMissing,
+    #[error("There is no room for more files; delete some.")]
+    QuotaExceeded,
     #[error("The signature is missing, wrong, or too old.")]
     InvalidSignature,
     #[error("The amount or the currency is not that of the order.")]
@@ -162,6 +166,8 @@ impl Error {
             | Self::StockReserved
             | Self::InsufficientInventory(_)
             | Self::Busy
+            | Self::UploadMissing
+            | Self::QuotaExceeded
             | Self::CategoryInUse
             | Self::NameTaken
             | Self::SlugTaken
@@ -206,6 +212,8 @@ impl Error {
             Self::InsufficientInventory(_) => "insufficient_inventory",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::Busy => "busy",
+            Self::UploadMissing => "upload_missing",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::InvalidSignature => "invalid_signature",
             Self::AmountMismatch => "amount_mismatch",
             Self::CategoryInUse => "category_in_use",
@@ -256,6 +264,8 @@ impl Error {
             | Self::StockReserved
             | Self::InsufficientInventory(_)
             | Self::IdempotencyKeyReused
+            | Self::UploadMissing
+            | Self::QuotaExceeded
             | Self::InvalidSignature
             | Self::AmountMismatch
             | Self::CategoryInUse

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::Config;
 use crate::error::{Context, Error, Result};
+use crate::media::Resize;
 use crate::models::item::Tag;
 use crate::models::text::Email;
 
@@ -47,6 +48,16 @@ pub enum Task {
     CancelPayment { user_id: Uuid, order_id: Uuid },
     /// Give the money for an order back.
     RefundPayment { user_id: Uuid, order_id: Uuid },
+    /// Look at a file an hour after it was begun, and remove what is nobody's.
+    CheckFile { file_id: Uuid },
+    /// Check what has come into the bucket, though nobody asks for it.
+    CompleteUpload { file_id: Uuid },
+    /// Make the small forms of an image.
+    MakeVariants { file_id: Uuid },
+    /// Resize an image that is too large to be done while somebody waits.
+    ProcessImage { file_id: Uuid, resize: Resize },
+    /// Remove the objects of a file, and then its row.
+    DeleteFile { file_id: Uuid },
     /// Erase what is left of a deleted user.
     EraseUser { user_id: Uuid },
     /// Bring the search rows of an item up to date, and the list of tags.
@@ -119,6 +130,38 @@ pub enum Message {
     Schedule {
         schedule: Schedule,
     },
+    /// S3 tells of objects that have come (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>).
+    Objects {
+        #[serde(rename = "Records")]
+        records: Vec<ObjectRecord>,
+    },
+    /// S3 tries whether the queue takes what it tells.
+    Trial {
+        #[serde(rename = "Event")]
+        event: Trial,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectRecord {
+    pub s3: ObjectEvent,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectEvent {
+    pub object: ObjectName,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectName {
+    /// Encoded as in a URL; ours have no characters for which that matters.
+    pub key: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trial {
+    #[serde(rename = "s3:TestEvent")]
+    S3,
 }
 
 /// What the rules in `template.yaml` send.
@@ -265,6 +308,13 @@ mod tests {
             schedule: Schedule::Sweep,
         };
         assert_eq!(read("{\"schedule\":\"sweep\"}"), Some(sweep));
+        let trial = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#;
+        assert_eq!(read(trial), Some(Message::Trial { event: Trial::S3 }));
+        let object = r#"{"Records":[{"eventName":"ObjectCreated:Post","s3":{"object":{"key":"pending/1"}}}]}"#;
+        let Some(Message::Objects { records }) = read(object) else {
+            panic!("not read")
+        };
+        assert_eq!(records[0].s3.object.key, "pending/1");
         assert_eq!(read("{\"task\":1}"), None);
         assert_eq!(read("nonsense"), None);
     }

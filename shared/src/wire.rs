@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::files;
 use crate::models::text::{Email, Name, Phone, Username, Website};
 use crate::models::{self, Role};
 
@@ -22,6 +23,7 @@ pub struct User {
     pub desired_name: Option<Name>,
     pub phone: Option<Phone>,
     pub website: Option<Website>,
+    /// Below the API's root.
     pub avatar_url: Option<String>,
     pub role: Role,
     pub is_active: bool,
@@ -45,7 +47,7 @@ impl From<models::User> for User {
             desired_name: user.desired_name,
             phone: user.phone,
             website: user.website,
-            avatar_url: user.avatar_url,
+            avatar_url: user.avatar_id.map(files::url),
             role: user.role,
             is_active: user.is_active,
             is_verified: user.is_verified,
@@ -63,6 +65,7 @@ pub struct PublicUser {
     pub username: Option<Username>,
     pub full_name: Option<Name>,
     pub desired_name: Option<Name>,
+    /// Below the API's root.
     pub avatar_url: Option<String>,
     pub created_at: Timestamp,
 }
@@ -74,7 +77,7 @@ impl From<models::User> for PublicUser {
             username: user.username,
             full_name: user.full_name,
             desired_name: user.desired_name,
-            avatar_url: user.avatar_url,
+            avatar_url: user.avatar_id.map(files::url),
             created_at: user.created_at,
         }
     }

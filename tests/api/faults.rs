@@ -273,6 +273,13 @@ async fn whatever_dies_and_whatever_is_lost_all_tasks_are_done_or_listed() {
     assert!(deaths > seeds.count(), "{deaths} deaths");
 }
 
+/// The numbers of the calls that have a fault in turn, where each costs a second: every sixth, or all with `CALLS=all`.
+#[expect(clippy::disallowed_methods, reason = "a test may be told what to do")]
+pub(crate) fn calls() -> impl Iterator<Item = usize> {
+    let all = std::env::var("CALLS").is_ok_and(|calls| calls == "all");
+    (0..).step_by(if all { 1 } else { 6 })
+}
+
 /// The faults that one call can have.
 const EACH: [Fault; 4] = [
     Fault::DiesBefore,

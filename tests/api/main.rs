@@ -13,6 +13,7 @@ mod catalogue;
 mod categories;
 mod events;
 mod faults;
+mod files;
 mod house;
 mod items;
 mod limits;

@@ -58,7 +58,20 @@ fn rank(route: &str, path: &str) -> Option<(u8, usize)> {
             let rest = path.strip_prefix(start)?;
             (!rest.is_empty()).then_some((1, start.len()))
         }
-        None => (route == path).then_some((2, route.len())),
+        None => {
+            let (segments, sent) = (route.split('/'), path.split('/'));
+            let is_same = segments.clone().count() == sent.clone().count();
+            let fits = |(segment, sent): (&str, &str)| {
+                let is_variable = segment.starts_with('{');
+                segment == sent || (is_variable && !sent.is_empty())
+            };
+            let literal: usize = segments
+                .clone()
+                .filter(|s| !s.starts_with('{'))
+                .map(str::len)
+                .sum();
+            (is_same && segments.zip(sent).all(fits)).then_some((2, literal))
+        }
     }
 }
 

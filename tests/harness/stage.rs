@@ -13,6 +13,7 @@ use local::template::Template;
 use local::{provision, pump};
 use serde_json::Value;
 use shared::auth::SigningKeys;
+use shared::bucket::Bucket;
 use shared::store::keys;
 use shared::{App, Config};
 use utoipa_axum::router::OpenApiRouter;
@@ -65,6 +66,8 @@ impl Stage {
         let tables = tables.await.expect("the tables can be made");
         let queues = provision::create_queues(AWS.sqs_url(), &TEMPLATE, &prefix);
         let queues = queues.await.expect("the queues can be made");
+        let bucket = format!("{prefix}files");
+        AWS.create_bucket(&bucket).expect("the bucket can be made");
         let defaults = [
             ("ENVIRONMENT", "test"),
             ("PUBLIC_URL", "https://api.example.com"),
@@ -77,6 +80,8 @@ impl Stage {
             ("APP_TABLE", &tables["AppTable"]),
             ("VAULT_TABLE", &tables["VaultTable"]),
             ("TASK_QUEUE_URL", &queues["TaskQueue"]),
+            ("FILES_BUCKET", &bucket),
+            ("AWS_ENDPOINT_URL_S3", AWS.s3_url()),
             ("RATE_LIMIT_PER_MINUTE", "6000"),
             ("REGISTER_LIMIT_PER_HOUR", "1000"),
             ("LOGIN_LIMIT_PER_MINUTE", "1000"),
@@ -377,6 +382,18 @@ impl Stage {
         }
     }
 
+    /// All objects of the bucket.
+    pub async fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        let bucket = Bucket::new(&self.app).unwrap();
+        let mut objects = BTreeMap::new();
+        for key in bucket.list("").await.unwrap() {
+            if let Some(bytes) = bucket.get(&key, u64::MAX).await.unwrap() {
+                objects.insert(key, bytes);
+            }
+        }
+        objects
+    }
+
     /// The items of the table `app`.
     pub async fn stored(&self) -> Vec<HashMap<String, AttributeValue>> {
         let dynamodb = local::aws::dynamodb_client(AWS.dynamodb_url());
@@ -411,12 +428,13 @@ impl Stage {
 }
 
 /// The routes of each function that answers HTTP, by its name. A new function joins here.
-pub fn routers() -> [(&'static str, OpenApiRouter<App>); 7] {
+pub fn routers() -> [(&'static str, OpenApiRouter<App>); 8] {
     [
         ("auth", auth::router()),
         ("users", users::router()),
         ("items", items::router()),
         ("orders", orders::router()),
+        ("files", files::router()),
         ("tasks", tasks::router()),
         ("system", system::router()),
         ("docs", docs::router()),

@@ -41,11 +41,12 @@ pub fn document() -> OpenApi {
                 .build(),
         ))
         .build();
-    let functions: [OpenApiRouter<App>; 7] = [
+    let functions: [OpenApiRouter<App>; 8] = [
         auth::router(),
         users::router(),
         items::router(),
         orders::router(),
+        files::router(),
         tasks::router(),
         system::router(),
         crate::router(),

@@ -9,7 +9,7 @@ use shared::models::item::{Description, ItemStatus, Tag, Title};
 use shared::models::money::{Money, Percent, Price};
 use shared::models::page::{Page, Slice};
 use shared::models::{self, Scope};
-use shared::{App, Error, FieldError, Result};
+use shared::{App, Error, FieldError, Result, files};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -47,7 +47,7 @@ pub(crate) struct Item {
     available: i64,
     /// How often it was looked at, a few seconds ago.
     views: u64,
-    /// Where its pictures are.
+    /// Where its pictures are, below the API's root.
     images: Vec<String>,
     is_featured: bool,
     created_at: Timestamp,
@@ -84,7 +84,7 @@ impl Item {
             stock: None,
             reserved: None,
             views: item.views,
-            images: item.images,
+            images: item.images.into_iter().map(files::url).collect(),
             is_featured: item.is_featured,
             created_at: item.created_at,
             updated_at: item.updated_at,

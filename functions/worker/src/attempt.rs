@@ -83,7 +83,8 @@ async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
 
 /// A panic or a time-out fails this task alone.
 async fn attempt(worker: &Worker, task: &StoredTask, patience: Duration) -> Result<Value> {
-    let work = AssertUnwindSafe(execute(worker, task)).catch_unwind();
+    // In a box, because it has room for every kind of task, and a batch has many.
+    let work = AssertUnwindSafe(Box::pin(execute(worker, task))).catch_unwind();
     match tokio::time::timeout(patience, work).await {
         Ok(Ok(done)) => done,
         Ok(Err(_panic)) => Err(Error::Internal(because("the task panicked"))),

@@ -9,6 +9,9 @@ mod attempt;
 mod sweep;
 
 mod cancel_payment;
+mod check_file;
+mod complete_upload;
+mod delete_file;
 mod email_change_asked_mail;
 mod email_changed_mail;
 mod erase_user;
@@ -16,8 +19,10 @@ mod index_item;
 mod index_user;
 mod invitation_mail;
 mod login_linked_mail;
+mod make_variants;
 mod order_confirmation_mail;
 mod password_reset_mail;
+mod process_image;
 mod process_order;
 mod refund_payment;
 mod reindex;
@@ -34,9 +39,9 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMe
 use futures_util::future::join_all;
 use serde_json::Value;
 use shared::lambda::StartError;
-use shared::store::tasks::StoredTask;
-use shared::tasks::{Message, Schedule, Task};
-use shared::{App, Result};
+use shared::store::tasks::{NewTask, StoredTask};
+use shared::tasks::{Message, ObjectRecord, Schedule, Task, Trial};
+use shared::{App, Result, bucket};
 
 use mail::Mailer;
 
@@ -112,6 +117,8 @@ async fn receive(worker: &Worker, message: &SqsMessage) -> Fate {
             sweep::run(&worker.app).await;
             Fate::Deleted
         }
+        Ok(Message::Objects { records }) => look_at(worker, &records).await,
+        Ok(Message::Trial { event: Trial::S3 }) => Fate::Deleted,
         Err(_) => {
             let id = message.message_id.as_deref().unwrap_or_default();
             tracing::error!(message.id = id, "message {id} cannot be read");
@@ -125,6 +132,19 @@ async fn receive(worker: &Worker, message: &SqsMessage) -> Fate {
         tracing::warn!(cause = ?error, "a message could not be hidden");
     }
     fate
+}
+
+/// Lets tasks look at what has come into the bucket.
+async fn look_at(worker: &Worker, records: &[ObjectRecord]) -> Fate {
+    let pending = records.iter().map(|record| &record.s3.object.key);
+    for file_id in pending.filter_map(|key| bucket::keys::pending_id(key)) {
+        let task = NewTask::new(Task::CompleteUpload { file_id });
+        if let Err(error) = worker.app.store.add_task(&task).await {
+            tracing::error!(file.id = %file_id, cause = ?error, "file {file_id} waits to be looked at");
+            return Fate::Left;
+        }
+    }
+    Fate::Deleted
 }
 
 /// Does what a task says. Answers what came of it, which is kept with the task.
@@ -150,17 +170,27 @@ async fn execute(worker: &Worker, stored: &StoredTask) -> Result<Value> {
             login_linked_mail::run(worker, id, user_id, provider).await
         }
         Task::ProcessOrder { user_id, order_id } => {
-            process_order::run(&worker.app, id, user_id, order_id).await
+            let done = process_order::run(&worker.app, id, user_id, order_id).await;
+            again::unless_busy(&worker.app, id, stored.task()?, done).await
         }
         Task::OrderConfirmationMail { user_id, order_id } => {
             order_confirmation_mail::run(worker, id, user_id, order_id).await
         }
         Task::CancelPayment { user_id, order_id } => {
-            cancel_payment::run(&worker.app, id, user_id, order_id).await
+            let done = cancel_payment::run(&worker.app, id, user_id, order_id).await;
+            again::unless_busy(&worker.app, id, stored.task()?, done).await
         }
         Task::RefundPayment { user_id, order_id } => {
-            refund_payment::run(&worker.app, id, user_id, order_id).await
+            let done = refund_payment::run(&worker.app, id, user_id, order_id).await;
+            again::unless_busy(&worker.app, id, stored.task()?, done).await
         }
+        Task::CheckFile { file_id } => check_file::run(&worker.app, file_id).await,
+        Task::CompleteUpload { file_id } => complete_upload::run(&worker.app, file_id).await,
+        Task::MakeVariants { file_id } => make_variants::run(&worker.app, file_id).await,
+        Task::ProcessImage { file_id, resize } => {
+            process_image::run(&worker.app, file_id, &resize).await
+        }
+        Task::DeleteFile { file_id } => delete_file::run(&worker.app, file_id).await,
         Task::EraseUser { user_id } => erase_user::run(&worker.app, id, user_id).await,
         Task::IndexItem { item_id, tags } => index_item::run(&worker.app, id, item_id, &tags).await,
         Task::IndexUser { user_id } => index_user::run(&worker.app, id, user_id).await,

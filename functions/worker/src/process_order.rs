@@ -5,7 +5,7 @@ use shared::models::Order;
 use shared::models::audit::AuditEntry;
 use shared::models::order::OrderStatus;
 use shared::payments::webhook::Event;
-use shared::payments::{self, IntentStatus, pause};
+use shared::payments::{self, IntentStatus, OrderRef, pause};
 use shared::tasks::Task;
 use shared::{App, Error, Result};
 use uuid::Uuid;
@@ -63,10 +63,17 @@ async fn stop_payment(app: &App, task: Uuid, order: &Order) -> Result<Payable> {
     };
     let (user_id, order_id) = (order.user_id, order.id);
     let again = Task::ProcessOrder { user_id, order_id };
-    let intent = payments::stripe(app)?.cancel_intent(id).await;
-    let Some(intent) = again::unless_away(app, task, again.clone(), intent).await? else {
+    let stripe = payments::stripe(app)?;
+    let intent = match stripe.intent(id).await {
+        // Not one that is on its way, though Stripe may allow it.
+        Ok(intent) if intent.status == IntentStatus::Open => stripe.cancel_intent(id).await,
+        read => read,
+    };
+    let Some(mut intent) = again::unless_away(app, task, again.clone(), intent).await? else {
         return Ok(Payable::Unknown);
     };
+    // Whatever somebody may have written on it there.
+    intent.order = Some(OrderRef::of(order));
     Ok(match intent.status {
         IntentStatus::Succeeded => {
             payments::apply(app, &Event::Paid(intent)).await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::again;
 
-/// Stripe knows a refund by its key, and refuses a second one; so this may be done again.
+/// Stripe gives nothing back twice; so this may be done again.
 pub(crate) async fn run(app: &App, task: Uuid, user_id: Uuid, order_id: Uuid) -> Result<Value> {
     let order = app.store.order(user_id, order_id).await?;
     let order = order.filter(|order| order.payment.status == PaymentStatus::Refunding);
@@ -20,7 +20,7 @@ pub(crate) async fn run(app: &App, task: Uuid, user_id: Uuid, order_id: Uuid) ->
     }) else {
         return Ok(json!({"payment": "not to be refunded"}));
     };
-    let refunded = payments::stripe(app)?.refund(order.id, &intent_id).await;
+    let refunded = payments::stripe(app)?.refund(&intent_id).await;
     let next = Task::RefundPayment { user_id, order_id };
     if again::unless_away(app, task, next, refunded)
         .await?

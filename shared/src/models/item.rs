@@ -50,9 +50,9 @@ pub struct Item {
     pub stock_version: u64,
     /// How often it was looked at. No change that a version counts.
     pub views: u64,
-    /// The addresses of its pictures.
+    /// The files that show it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub images: Vec<String>,
+    pub images: Vec<Uuid>,
     /// Whether an administrator recommends it.
     pub is_featured: bool,
     pub created_at: Timestamp,

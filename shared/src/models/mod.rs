@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod category;
 pub mod client;
+pub mod file;
 pub mod item;
 pub mod money;
 pub mod one_time_token;

@@ -27,7 +27,7 @@ pub struct User {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub website: Option<Website>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub avatar_url: Option<String>,
+    pub avatar_id: Option<Uuid>,
     pub role: Role,
     pub is_active: bool,
     pub is_verified: bool,
@@ -63,7 +63,7 @@ impl User {
             desired_name: None,
             phone: None,
             website: None,
-            avatar_url: None,
+            avatar_id: None,
             role: Role::User,
             is_active: true,
             is_verified: false,

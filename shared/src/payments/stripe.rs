@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest body of an answer, in bytes.
 const LARGEST_ANSWER: usize = 256 * 1024;
 
+/// The codes of amounts that nobody can pay there.
+const UNPAYABLE: [&str; 2] = ["amount_too_small", "amount_too_large"];
+
 /// The code of a refund that there is nothing left to do for.
 const REFUNDED: &str = "charge_already_refunded";
 
@@ -167,6 +170,10 @@ impl Stripe {
         ];
         let key = format!("order-{order_id}");
         let answer = self.post("/v1/payment_intents", Some(&key), &form).await?;
+        if UNPAYABLE.contains(&answer.problem().code.as_deref().unwrap_or_default()) {
+            let refusal = "The payment provider does not take payments of this amount.";
+            return Err(Error::IllegalTransition(refusal));
+        }
         answer.read("make a payment intent")
     }
 
@@ -197,13 +204,13 @@ impl Stripe {
         }
     }
 
-    /// Gives back all that was paid for an order, once, however often it is asked for. A refund may take its time after
-    /// that, and a bank may still refuse it days later.
-    pub async fn refund(&self, order: Uuid, intent: &str) -> Result<()> {
+    /// Gives back all that was paid with an intent, once, however often it is asked for: Stripe never gives back more than
+    /// it has got. Without a key, whose first answer would be repeated for a day, also if it was that of an outage. A
+    /// refund may take its time after that, and a bank may still refuse it days later.
+    pub async fn refund(&self, intent: &str) -> Result<()> {
         let doing = "refund a payment";
-        let key = format!("refund-{order}");
         let form = [("payment_intent", intent)];
-        let answer = self.post("/v1/refunds", Some(&key), &form).await?;
+        let answer = self.post("/v1/refunds", None, &form).await?;
         let is_refusal = answer.status == StatusCode::BAD_REQUEST;
         if is_refusal && answer.problem().code.as_deref() == Some(REFUNDED) {
             return Ok(());
@@ -321,6 +328,11 @@ impl Answer {
         let code = code.as_deref().unwrap_or("no code");
         let cause = anyhow::Error::msg(format!("Stripe answers {status}: {kind}, {code}"));
         match status {
+            // A wrong key is mended, and what was asked is still to be done then.
+            401 | 403 => {
+                tracing::error!(cause = format!("{cause:#}"), "Stripe does not know our key");
+                Error::Unavailable(cause.context(doing))
+            }
             409 | 429 | 500.. => Error::Unavailable(cause.context(doing)),
             _ => Error::Refused(cause.context(doing)),
         }
@@ -567,9 +579,9 @@ mod tests {
                 false,
                 "400: invalid_request_error, parameter_invalid",
             ),
-            (401, problem(None), false, "401: invalid_request_error, no"),
+            (401, problem(None), true, "401: invalid_request_error, no"),
             (402, problem(Some("card_declined")), false, "card_declined"),
-            (403, problem(None), false, "403: "),
+            (403, problem(None), true, "403: "),
             (404, problem(Some("resource_missing")), false, "404: "),
             (302, json!({}), false, "302: "),
         ] {
@@ -665,13 +677,12 @@ mod tests {
             (500, problem(Some(REFUNDED)), Some("unavailable")),
         ] {
             let (stripe, asked) = answering([(status, body.clone())]).await;
-            let done = stripe.refund(Uuid::from_u128(1), "pi_1").await;
+            let done = stripe.refund("pi_1").await;
             let code = done.as_ref().err().map(Error::code);
             assert_eq!(code, expected, "{status} {body}");
             let asked = asked.lock().unwrap();
             assert!(asked[0].starts_with("POST /v1/refunds HTTP/1.1\r\n"));
-            let key = format!("\r\nidempotency-key: refund-{}\r\n", Uuid::from_u128(1));
-            assert!(asked[0].contains(&key), "{}", asked[0]);
+            assert!(!asked[0].contains("idempotency-key"), "{}", asked[0]);
             assert!(asked[0].ends_with("\r\n\r\npayment_intent=pi_1"));
         }
     }

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::change::text;
@@ -16,6 +17,9 @@ use crate::models::User;
 
 /// The most writes of a transaction.
 const MOST: usize = 100;
+
+/// How many updates are made at the same time.
+const AT_ONCE: usize = 25;
 
 /// How long an attempt goes on before it leaves the rest to another.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +37,7 @@ impl Store {
         self.erase_secrets(&[keys::password(user)]).await?;
         self.erase_tasks_of(user).await?;
         let mut is_done = self.delete_items_of(user, begun + PATIENCE).await?;
+        is_done &= self.delete_files_of(user).await?;
         // Who has the rows in hand just now may never come back.
         is_done &= self.index::<User>(user, task, false).await?;
         // The trail comes last, because it may be long.
@@ -84,7 +89,7 @@ impl Store {
 
     /// Erases a page of it, but for the profile.
     async fn erase_items(&self, user: Uuid, items: Vec<Item>) -> Result<()> {
-        let mut families = Vec::new();
+        let (mut families, mut noted) = (Vec::new(), Vec::new());
         let mut writes = Vec::new();
         for item in items {
             let key = Key::of(&item).context("read a key")?;
@@ -92,7 +97,7 @@ impl Store {
                 Part::Profile => {}
                 Part::Past => writes.extend(without_the_personal(item).map(Write::Put)),
                 // By an update, because it may be changed at this moment.
-                Part::Order if item.contains_key("note") => self.forget_order_note(&key).await?,
+                Part::Order if item.contains_key("note") => noted.push(key),
                 Part::Order => {}
                 Part::Identity { unique } => self.erase_identity(&key, &unique).await?,
                 Part::Session(session) => {
@@ -101,6 +106,9 @@ impl Store {
                 }
                 Part::Other => writes.push(Write::Delete(key)),
             }
+        }
+        for orders in noted.chunks(AT_ONCE) {
+            try_join_all(orders.iter().map(|order| self.forget_order_note(order))).await?;
         }
         // Nothing but its session leads to a family: the worker may not read the vault.
         self.erase_secrets(&families).await?;

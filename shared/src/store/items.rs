@@ -46,14 +46,14 @@ const SPARE: u32 = 3;
 
 /// An item as it is stored. What is available is stored too, so that a condition can name it.
 #[derive(Serialize)]
-struct StoredItem<'a> {
+pub(super) struct StoredItem<'a> {
     #[serde(flatten)]
     item: &'a Item,
     available: i64,
 }
 
 impl<'a> StoredItem<'a> {
-    fn of(item: &'a Item) -> Self {
+    pub(super) fn of(item: &'a Item) -> Self {
         let available = item.available();
         Self { item, available }
     }
@@ -294,6 +294,7 @@ impl Store {
         });
         transaction
             .count_item(item.id, Some(item.status), None)
+            .without_images(item)
             .audit(audit.actor.unwrap_or(item.owner_id), audit)
             .event(Event::ItemChanged {
                 item,

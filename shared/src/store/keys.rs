@@ -191,6 +191,22 @@ pub fn unique_oidc_of(sk: &str) -> Option<Key> {
     Some(alone(format!("UNIQUE#OIDC#{identity}")))
 }
 
+pub fn file(id: Uuid) -> Key {
+    let sk = "FILE".to_owned();
+    let pk = format!("FILE#{id}");
+    Key { pk, sk }
+}
+
+/// The file that this is the key of.
+pub fn file_id(key: &Key) -> Option<Uuid> {
+    key.pk.strip_prefix("FILE#")?.parse().ok()
+}
+
+/// In the index `owned`: what a user has stored.
+pub fn files_of(user: Uuid) -> String {
+    format!("FILES#{user}")
+}
+
 /// What the sort keys of orders begin with.
 pub const ORDER: &str = "ORDER#";
 

@@ -10,6 +10,7 @@ pub mod categories;
 mod change;
 pub mod clients;
 mod erase;
+pub mod files;
 pub mod items;
 pub mod jwks;
 pub mod keys;

@@ -27,6 +27,9 @@ const PLACING: &str = "POST /orders";
 /// The most orders of a user that are looked at for those of a status; the next page goes on behind them.
 const MOST_LOOKED_AT: usize = 500;
 
+/// The most orders of a user that are passed over.
+const MOST_SKIPPED: u32 = 1_000;
+
 /// An order as it is stored: with the lists that it is in.
 #[derive(Serialize)]
 struct StoredOrder<'a> {
@@ -235,6 +238,10 @@ impl Store {
         };
         let (mut start, skip) = match &slice.from {
             From::Skip(skip) if *skip > 0 && status.is_some() => return Err(Error::SkipTooDeep(0)),
+            // They are read whole.
+            From::Skip(skip) if *skip > MOST_SKIPPED => {
+                return Err(Error::SkipTooDeep(MOST_SKIPPED));
+            }
             From::Skip(skip) => (None, *skip as usize),
             From::Cursor(cursor) => (Some(listing.start(cursor)?), 0),
         };

@@ -1,0 +1,49 @@
+//! `make_variants`: makes the small forms of an image.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use shared::bucket::{Bucket, keys};
+use shared::models::file::{FileStatus, MOST_BYTES};
+use shared::{App, Error, Result, files, media};
+use uuid::Uuid;
+
+/// What is stored may be larger than what was sent: a photograph as PNG, say.
+const MOST_STORED: u64 = 20 * MOST_BYTES;
+
+pub(crate) async fn run(app: &App, id: Uuid) -> Result<Value> {
+    let file = app.store.file(id).await?;
+    let Some(file) = file.filter(|file| file.status == FileStatus::Ready) else {
+        return Ok(json!({"file": "gone"}));
+    };
+    let bucket = Bucket::new(app)?;
+    let hash = file.hash.as_deref().unwrap_or_default();
+    let image = bucket.get(&keys::stored(id, hash), MOST_STORED).await?;
+    let Some(image) = image else {
+        // It was deleted meanwhile.
+        return Ok(json!({"file": "gone"}));
+    };
+    let mut variants = BTreeMap::new();
+    for kind in file.purpose.variants() {
+        let made = media::make_variant(&image, kind);
+        let made = made.map_err(|refusal| files::refused("file", &refusal))?;
+        let key = keys::variant(id, hash, kind.name);
+        let content_type = made.variant.content_type;
+        bucket.put(&key, made.bytes, content_type).await?;
+        variants.insert(kind.name.to_owned(), made.variant);
+    }
+    let Some(new) = file.with_variants(variants, app.clock.now()) else {
+        return Ok(json!({"file": "gone"}));
+    };
+    match app.store.note_variants(&file, &new).await {
+        // Deleted meanwhile, perhaps after its objects; or another has noted the same.
+        Err(Error::Stale) => {
+            let now = app.store.file(id).await?;
+            if now.is_none_or(|file| file.status != FileStatus::Ready) {
+                files::remove_objects(&bucket, id).await?;
+            }
+            Ok(json!({"file": "changed"}))
+        }
+        noted => noted.map(|()| json!({"variants": new.variants.len()})),
+    }
+}
