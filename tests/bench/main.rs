@@ -3,6 +3,7 @@
 //!   the Lambda Runtime API to one process at a time, against the local AWS. After `cargo build --release -p FUNCTION`;
 //! - `throughput` of the worker's release binary;
 //! - `timing` of answers about accounts that exist and that do not;
+//! - `images`: how long resizing takes, compared with Pillow;
 //! - `users`, `items`: lists and searches among few and among many, which takes minutes. Whether they cost the same is
 //!   the only thing that is judged here; times are not.
 
@@ -12,6 +13,7 @@
     reason = "a tool for a terminal that measures or fails"
 )]
 
+mod images;
 mod items;
 mod sizes;
 mod throughput;
@@ -28,7 +30,14 @@ use tests::{Instance, Stage};
 const STARTS: usize = 20;
 const REQUESTS: usize = 2_000;
 
-const PARTS: [&str; 5] = ["functions", "throughput", "timing", "users", "items"];
+const PARTS: [&str; 6] = [
+    "functions",
+    "throughput",
+    "timing",
+    "images",
+    "users",
+    "items",
+];
 
 #[tokio::main]
 async fn main() {
@@ -45,6 +54,9 @@ async fn main() {
     }
     if is_wanted("timing") {
         timing::measure().await;
+    }
+    if is_wanted("images") {
+        images::measure();
     }
     if is_wanted("users") {
         users::measure().await;

@@ -27,5 +27,5 @@ pub use gateway::{Gateway, function_of};
 pub use instance::Instance;
 pub use mail::{Mail, MailFolder, token_hash};
 pub use runtime_api::RuntimeApi;
-pub use stage::{PASSWORD, SECRET, Stage, routers, template};
+pub use stage::{PASSWORD, SECRET, Stage, routers, s3_wants_signatures, template};
 pub use stripe::{IntentState, StripeServer};

@@ -42,6 +42,26 @@ pub fn template() -> &'static Template {
     &TEMPLATE
 }
 
+/// Another S3 than the local one, which knows the key pair `test`.
+#[expect(clippy::disallowed_methods, reason = "a test may be told what to do")]
+static OTHER_S3: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("S3_ENDPOINT").ok());
+
+/// Whether the S3 takes nothing without a signature. Not all that are made for trying do so.
+pub fn s3_wants_signatures() -> bool {
+    OTHER_S3.is_none()
+}
+
+async fn create_bucket(app: &App) {
+    let name = app.config.files_bucket.as_deref().unwrap();
+    let Some(url) = OTHER_S3.as_deref() else {
+        return AWS.create_bucket(name).expect("the bucket can be made");
+    };
+    let s3 = aws_sdk_s3::config::Builder::from(&app.sdk).force_path_style(true);
+    let s3 = aws_sdk_s3::Client::from_conf(s3.endpoint_url(url).build());
+    let made = s3.create_bucket().bucket(name).send().await;
+    made.expect("the bucket can be made");
+}
+
 /// A bundle of functions with tables and a queue of its own.
 pub struct Stage {
     pub app: App,
@@ -66,14 +86,21 @@ impl Stage {
         let tables = tables.await.expect("the tables can be made");
         let queues = provision::create_queues(AWS.sqs_url(), &TEMPLATE, &prefix);
         let queues = queues.await.expect("the queues can be made");
-        let bucket = format!("{prefix}files");
-        AWS.create_bucket(&bucket).expect("the bucket can be made");
+        // Other processes may use the same S3.
+        let bucket = format!("{prefix}{}", Uuid::now_v7());
+        let (s3, key_id, key) = match OTHER_S3.as_deref() {
+            Some(url) => (url, "test", "test"),
+            None => {
+                let key_id = local::aws::ACCESS_KEY_ID;
+                (AWS.s3_url(), key_id, local::aws::SECRET_ACCESS_KEY)
+            }
+        };
         let defaults = [
             ("ENVIRONMENT", "test"),
             ("PUBLIC_URL", "https://api.example.com"),
             ("AWS_REGION", local::aws::REGION),
-            ("AWS_ACCESS_KEY_ID", local::aws::ACCESS_KEY_ID),
-            ("AWS_SECRET_ACCESS_KEY", local::aws::SECRET_ACCESS_KEY),
+            ("AWS_ACCESS_KEY_ID", key_id),
+            ("AWS_SECRET_ACCESS_KEY", key),
             ("AWS_ENDPOINT_URL_DYNAMODB", AWS.dynamodb_url()),
             ("AWS_ENDPOINT_URL_SQS", AWS.sqs_url()),
             ("AUTH_SECRET", SECRET),
@@ -81,7 +108,7 @@ impl Stage {
             ("VAULT_TABLE", &tables["VaultTable"]),
             ("TASK_QUEUE_URL", &queues["TaskQueue"]),
             ("FILES_BUCKET", &bucket),
-            ("AWS_ENDPOINT_URL_S3", AWS.s3_url()),
+            ("AWS_ENDPOINT_URL_S3", s3),
             ("RATE_LIMIT_PER_MINUTE", "6000"),
             ("REGISTER_LIMIT_PER_HOUR", "1000"),
             ("LOGIN_LIMIT_PER_MINUTE", "1000"),
@@ -93,6 +120,7 @@ impl Stage {
         let variables: BTreeMap<_, _> = variables.collect();
         let config = Config::from_lookup(|name| variables.get(name).cloned());
         let app = App::new(config.expect("the configuration is right")).expect("the app starts");
+        create_bucket(&app).await;
         // Rate limits count by the minute: no story shall begin at the end of one.
         app.clock.advance(60 - app.clock.seconds() % 60);
         let keys = SigningKeys::derive(SECRET).unwrap();

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use shared::bucket::{Bucket, keys};
-use shared::models::file::{FileStatus, MOST_BYTES};
+use shared::models::file::FileStatus;
 use shared::{App, Error, Result, files, media};
 use uuid::Uuid;
-
-/// What is stored may be larger than what was sent: a photograph as PNG, say.
-const MOST_STORED: u64 = 20 * MOST_BYTES;
 
 pub(crate) async fn run(app: &App, id: Uuid) -> Result<Value> {
     let file = app.store.file(id).await?;
@@ -18,7 +15,9 @@ pub(crate) async fn run(app: &App, id: Uuid) -> Result<Value> {
     };
     let bucket = Bucket::new(app)?;
     let hash = file.hash.as_deref().unwrap_or_default();
-    let image = bucket.get(&keys::stored(id, hash), MOST_STORED).await?;
+    let image = bucket
+        .get(&keys::stored(id, hash), media::MOST_STORED_BYTES)
+        .await?;
     let Some(image) = image else {
         // It was deleted meanwhile.
         return Ok(json!({"file": "gone"}));

@@ -1,8 +1,8 @@
 //! What may be stored of what is sent: a picture is read and written anew, a document stays as it is. Media do no I/O.
 //!
-//! Nothing of a sent picture is stored but what can be seen: no place where it was taken, no script behind its end. All
-//! of it is work for a processor, a second for twelve megapixels at most; a function does one thing at a time, so it is
-//! called as it is.
+//! Nothing of a sent picture is stored but what can be seen: no place where it was taken, no script behind its end. That
+//! is work for a processor, up to a second for ten megapixels, and needs up to half a gigabyte of memory for the most that
+//! are taken. An instance does one thing at a time, so that nobody else waits for it.
 
 mod content;
 mod outline;
@@ -123,14 +123,16 @@ pub fn check_image(bytes: Vec<u8>) -> Result<Checked, Refusal> {
     check_size(&bytes)?;
     let format = format_of(&bytes)?;
     let image = picture::read(&bytes, format)?;
+    let is_photograph = matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
+    let has_half_colors = format == ImageFormat::Jpeg && outline::jpeg_has_half_colors(&bytes);
     // The pixels are enough to hold in memory.
     drop(bytes);
-    let is_photograph = matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
-    let (content_type, bytes) = match is_photograph && !image.color().has_alpha() {
-        true => (ContentType::Jpeg, picture::jpeg(&image, STORED_QUALITY)?),
-        false => (ContentType::Png, picture::png(&image)?),
-    };
-    Ok(Checked::image(content_type, bytes, &image))
+    if is_photograph && !image.color().has_alpha() {
+        let bytes = picture::jpeg(&image, STORED_QUALITY, has_half_colors)?;
+        return Ok(Checked::image(ContentType::Jpeg, bytes, &image));
+    }
+    let bytes = picture::png(&image)?;
+    Ok(Checked::image(ContentType::Png, bytes, &image))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +149,10 @@ pub fn make_variant(image: &[u8], kind: &VariantKind) -> Result<Made, Refusal> {
         false => picture::fitting(image, (kind.side, kind.side))?,
     };
     let (content_type, bytes) = match image.color().has_alpha() {
-        false => (ContentType::Jpeg, picture::jpeg(&image, VARIANT_QUALITY)?),
+        false => (
+            ContentType::Jpeg,
+            picture::jpeg(&image, VARIANT_QUALITY, true)?,
+        ),
         true => (ContentType::Png, picture::png(&image)?),
     };
     let variant = Variant {
@@ -182,7 +187,7 @@ pub fn process(image: Vec<u8>, resize: &Resize) -> Result<Checked, Refusal> {
     drop(image);
     let [width, height] = [resize.width, resize.height].map(|most| most.unwrap_or(u32::MAX));
     let image = picture::on_white(picture::fitting(read, (width, height))?);
-    let bytes = picture::jpeg(&image, resize.quality)?;
+    let bytes = picture::jpeg(&image, resize.quality, resize.quality < STORED_QUALITY)?;
     Ok(Checked::image(ContentType::Jpeg, bytes, &image))
 }
 

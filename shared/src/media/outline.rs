@@ -113,6 +113,12 @@ fn jpeg_has_scans_apart(bytes: &[u8]) -> bool {
     first.is_some_and(|(_, scan)| scan.first() < frame.get(5))
 }
 
+/// Whether a JPEG has half the resolution of colours, as photographs mostly do.
+pub(super) fn jpeg_has_half_colors(bytes: &[u8]) -> bool {
+    // How much of the first channel there is to one of the others, across and down.
+    jpeg_frame(bytes).is_some_and(|(_, frame)| frame.get(7) == Some(&0x22))
+}
+
 fn whole_jpeg(bytes: &[u8]) -> Option<&[u8]> {
     let end = jpeg_segments(bytes).find(|(marker, _)| *marker == END_OF_IMAGE);
     let (_, behind) = end?;

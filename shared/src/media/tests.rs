@@ -186,6 +186,27 @@ fn every_way_to_code_a_jpeg_is_read() {
 }
 
 #[test]
+fn a_jpeg_keeps_the_resolution_of_its_colours() {
+    for (sampling, expected) in [
+        (SamplingFactor::F_1_1, false),
+        (SamplingFactor::F_2_1, false),
+        (SamplingFactor::F_2_2, true),
+    ] {
+        let sent = jpeg_with(&quarters(40, 32), |encoder| {
+            encoder.set_sampling_factor(sampling)
+        });
+        let (checked, _) = stored("JPEG", sent);
+        assert_eq!(
+            outline::jpeg_has_half_colors(&checked.bytes),
+            expected,
+            "{sampling:?}"
+        );
+    }
+    let (grey, _) = stored("grey", file(&quarters(40, 32).to_luma8().into(), Jpeg));
+    assert!(!outline::jpeg_has_half_colors(&grey.bytes));
+}
+
+#[test]
 fn a_jpeg_that_would_be_read_wrongly_is_refused() {
     let apart = jpeg_with(&quarters(64, 48), |encoder| {
         encoder.set_optimized_huffman_tables(true);
@@ -635,7 +656,7 @@ fn greedy_files_get_what_they_deserve() {
 fn what_would_be_stored_has_a_limit() {
     let noise = noise(2_700, 2_700, 1);
     assert_eq!(picture::png(&noise), Err(Refusal::TooLarge));
-    assert!(picture::jpeg(&noise, 90).is_ok());
+    assert!(picture::jpeg(&noise, 90, true).is_ok());
 }
 
 /// The most memory that this process has had so far, in bytes.
