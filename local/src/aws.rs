@@ -5,6 +5,7 @@
 
 mod dynamodb;
 mod http;
+mod notifications;
 mod s3;
 mod sqs;
 
@@ -16,6 +17,9 @@ use anyhow::{Context, Result};
 use aws_credential_types::Credentials;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+
+pub use notifications::Notification;
+use notifications::Notifications;
 
 /// The region that clients must name; all three services live in it.
 pub const REGION: &str = "us-east-1";
@@ -54,6 +58,7 @@ pub struct Endpoints {
 pub struct LocalAws {
     endpoints: Endpoints,
     buckets: s3::Buckets,
+    notifications: Notifications,
     stop: Option<watch::Sender<()>>,
     runtime: Option<Runtime>,
 }
@@ -86,12 +91,19 @@ impl LocalAws {
         let guard = runtime.enter();
         dynamodb::serve(into_tokio(dynamodb)?, database, stopped.clone());
         sqs::serve(into_tokio(sqs)?, endpoints.sqs.clone(), stopped.clone());
-        s3::serve(into_tokio(s3)?, buckets.clone(), stopped);
+        let notifications = Notifications::new(sqs_client(&endpoints.sqs));
+        s3::serve(
+            into_tokio(s3)?,
+            buckets.clone(),
+            notifications.clone(),
+            stopped,
+        );
         drop(guard);
 
         Ok(Self {
             endpoints,
             buckets,
+            notifications,
             stop: Some(stop),
             runtime: Some(runtime),
         })
@@ -116,6 +128,11 @@ impl LocalAws {
     /// Makes a bucket unless it exists.
     pub fn create_bucket(&self, name: &str) -> Result<()> {
         self.buckets.create(name)
+    }
+
+    /// What a bucket tells queues from now on, in the place of what it told before.
+    pub fn notify(&self, bucket: &str, notifications: Vec<Notification>) {
+        self.notifications.set(bucket, notifications);
     }
 
     /// Lets running requests finish for up to two seconds, then frees the ports and the files.

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-use crate::aws::{LocalAws, dynamodb_client, sqs_client};
+use crate::aws::{LocalAws, Notification, dynamodb_client, sqs_client};
 use crate::template::{Attribute, AttributeKind, Index, Key, Projection, Queue, Table, Template};
 
 /// What `!Ref` gives for each resource, by its logical id: the name of a table or bucket, the URL of a queue.
@@ -23,12 +23,9 @@ pub type References = BTreeMap<String, String>;
 /// Makes the tables, queues and buckets, and answers how each is referred to.
 pub async fn provision(aws: &LocalAws, template: &Template, prefix: &str) -> Result<References> {
     let mut references = create_tables(aws.dynamodb_url(), template, prefix).await?;
-    references.extend(create_queues(aws.sqs_url(), template, prefix).await?);
-    for bucket in &template.buckets {
-        let name = name(prefix, &bucket.id);
-        aws.create_bucket(&name)?;
-        references.insert(bucket.id.clone(), name);
-    }
+    let queues = create_queues(aws.sqs_url(), template, prefix).await?;
+    references.extend(create_buckets(aws, template, prefix, &queues)?);
+    references.extend(queues);
     Ok(references)
 }
 
@@ -249,6 +246,32 @@ pub async fn arn(sqs: &aws_sdk_sqs::Client, queue_url: &str) -> Result<String> {
         .attributes()
         .and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
     arn.cloned().context("the queue has no ARN")
+}
+
+/// Makes the template's buckets, which tell these queues of objects, and answers their names by logical id.
+pub fn create_buckets(
+    aws: &LocalAws,
+    template: &Template,
+    prefix: &str,
+    queues: &References,
+) -> Result<References> {
+    let mut references = References::new();
+    for bucket in &template.buckets {
+        let name = name(prefix, &bucket.id);
+        aws.create_bucket(&name)?;
+        let mut notifications = Vec::new();
+        for told in &bucket.notifications {
+            let queue_url = queues.get(&told.queue);
+            let queue_url = queue_url
+                .with_context(|| format!("the queue {} was not made", told.queue))?
+                .clone();
+            let prefix = told.prefix.clone();
+            notifications.push(Notification { prefix, queue_url });
+        }
+        aws.notify(&name, notifications);
+        references.insert(bucket.id.clone(), name);
+    }
+    Ok(references)
 }
 
 #[cfg(test)]

@@ -86,6 +86,15 @@ pub struct Redrive {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     pub id: String,
+    pub notifications: Vec<Notification>,
+}
+
+/// What a bucket tells a queue: that an object was created whose key begins like this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    pub prefix: String,
+    /// The logical id of the queue.
+    pub queue: String,
 }
 
 /// An EventBridge rule that sends a fixed text to a queue.

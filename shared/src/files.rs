@@ -1,11 +1,12 @@
 //! Uploads: how bytes become a file that can be seen. What the function `files` and the worker have in common.
 
 use futures_util::future::try_join_all;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::App;
 use crate::bucket::{Bucket, keys};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::media::{self, Checked, Refusal, Resize};
 use crate::models::audit::AuditEntry;
 use crate::models::file::{ContentType, File, FileStatus, Filename, MOST_BYTES, Purpose};
@@ -97,14 +98,17 @@ async fn store(
         changes.push((old.clone(), new));
     }
     try_join_all(puts).await?;
-    app.store.publish_files(&changes, audit).await?;
+    app.store.publish_files(&changes, quota(app), audit).await?;
     Ok(changes.into_iter().map(|(_, new)| new).collect())
 }
 
-/// Removes the objects of a file that is not ready, and its row.
+/// Removes the row of a file that is not ready, and then its objects. Nothing happens to one that has become so after all:
+/// the answer to whoever has made it so may be lost. A task looks for its objects once more.
 pub async fn discard(app: &App, bucket: &Bucket, file: &File) -> Result<()> {
-    remove_objects(bucket, file.id).await?;
-    app.store.forget_file(file).await
+    match app.store.forget_file(file).await? {
+        true => remove_objects(bucket, file.id).await,
+        false => Ok(()),
+    }
 }
 
 /// Removes all objects of a file.
@@ -136,12 +140,11 @@ pub async fn complete(app: &App, bucket: &Bucket, old: &File, audit: &AuditEntry
         let message = format!("must be {}, as it was announced", old.content_type.as_str());
         return Err(Error::invalid("file", "unsupported_content", message));
     }
-    let checked = match old.purpose {
-        Purpose::Upload => media::check(bytes),
-        Purpose::Avatar | Purpose::ItemImage { .. } | Purpose::Processed => {
-            media::check_image(bytes)
-        }
+    let check = match old.purpose {
+        Purpose::Upload => media::check,
+        Purpose::Avatar | Purpose::ItemImage { .. } | Purpose::Processed => media::check_image,
     };
+    let checked = apart(move || check(bytes)).await?;
     let checked = checked.map_err(|refusal| refused("file", &refusal))?;
     let new = old.ready(&checked.stored(), app.clock.now());
     let new = new.ok_or(NOT_FOUND)?;
@@ -151,7 +154,7 @@ pub async fn complete(app: &App, bucket: &Bucket, old: &File, audit: &AuditEntry
         .await?;
     let change = [(old.clone(), new.clone())];
     let audit = audit.clone().about(old.id);
-    match app.store.publish_files(&change, &audit).await {
+    match app.store.publish_files(&change, quota(app), &audit).await {
         // Another has completed it, or it was discarded.
         Err(Error::Stale) => {
             let now = app.store.file(old.id).await?;
@@ -165,6 +168,15 @@ pub async fn complete(app: &App, bucket: &Bucket, old: &File, audit: &AuditEntry
         tracing::warn!(file.id = %old.id, cause = ?error, "a checked upload is still pending");
     }
     Ok(new)
+}
+
+/// Does work on an image beside all else, so that no other task of a worker waits for it, and one after the other, because
+/// each takes much memory.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    static ONE: Semaphore = Semaphore::const_new(1);
+    let _turn = ONE.acquire().await.context("wait for a turn")?;
+    let done = tokio::task::spawn_blocking(work).await;
+    done.context("work on an image")
 }
 
 /// 422 for a field whose content is refused.

@@ -2738,7 +2738,12 @@ async fn check_references(stage: &Stage, user: &Actor<'_>, item: &str, story: &s
 
 #[tokio::test]
 async fn an_instance_may_die_at_any_of_its_calls() {
-    for deed in Deed::ALL {
+    // Also when only the answer is lost, to each of the tries: what was done must stay done.
+    let faults = [Fault::DiesAfter, Fault::AnswerLost];
+    for (deed, fault) in Deed::ALL
+        .into_iter()
+        .flat_map(|deed| faults.map(|fault| (deed, fault)))
+    {
         for number in calls() {
             let stage = Stage::new().await;
             let ada = stage.user().await;
@@ -2749,12 +2754,12 @@ async fn an_instance_may_die_at_any_of_its_calls() {
             upload.expect_posted(b"notes");
             work(&stage).await;
 
-            let faults = Faults::new(Schedule::Call(number, Fault::DiesAfter));
+            let faults = Faults::new(Schedule::Call(number, fault));
             let instance = stage.beside(faults.instance(&stage.app));
             let dying = ada.at(&instance);
             let doing = deed.done_by(&dying, &item, &upload.id, avatar);
             faults.survive(doing).await;
-            let story = format!("{deed:?} dies at call {number}");
+            let story = format!("{deed:?}: {fault:?} at call {number}");
             check_files(&stage, &story).await;
             stage.work().await;
             check_files(&stage, &story).await;

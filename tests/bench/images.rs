@@ -1,7 +1,7 @@
 //! What reading, resizing and writing an image takes, and what Pillow takes for the same, in turn.
 //!
-//! Pillow is what most would use instead. It is looked for in the Python of `.ci/run`, in `python3`, and in the one that
-//! the variable `PYTHON` names; without it, this part is left out. Unoptimised, the figures say nothing:
+//! Pillow is what most would use instead. It is looked for in the Python that the variable `PYTHON` names, in that of
+//! `.ci/run`, and in `python3`; without it, this part is left out. The figures say nothing unless all is optimised:
 //! `cargo test --release -p tests --test bench -- images`.
 
 use std::io::{BufRead, BufReader, Write};

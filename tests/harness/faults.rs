@@ -175,8 +175,11 @@ impl HttpConnector for FaultyConnector {
         HttpConnectorFuture::new(async move {
             let _turn = faults.0.turn.lock().await;
             // `DynamoDB_20120810.UpdateItem`, `AmazonSQS.SendMessageBatch`
-            let target = request.headers().get("x-amz-target").unwrap_or_default();
-            let fault = faults.next(target.to_owned());
+            let target = match request.headers().get("x-amz-target") {
+                Some(target) => target.to_owned(),
+                None => format!("S3.{}", request.method()),
+            };
+            let fault = faults.next(target);
             let lost = || ConnectorError::io("the connection broke".into());
             match fault {
                 Fault::None => inner.call(request).await,

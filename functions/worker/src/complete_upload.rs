@@ -28,6 +28,7 @@ fn is_refusal(error: &Error) -> bool {
             | Error::NotFound(_)
             | Error::UploadMissing
             | Error::LimitReached(_)
+            | Error::QuotaExceeded
             | Error::AccountInactive
     )
 }

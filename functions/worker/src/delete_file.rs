@@ -10,13 +10,25 @@ use uuid::Uuid;
 /// Also a file that can still be seen: what it belonged to is gone, or has another.
 pub(crate) async fn run(app: &App, id: Uuid) -> Result<Value> {
     let audit = AuditEntry::new("file.deleted", None, "").about(id);
-    let file = app.store.file(id).await?;
-    if file.is_some_and(|file| file.status == FileStatus::Ready) {
+    let bucket = Bucket::new(app)?;
+    let mut file = app.store.file(id).await?;
+    if file
+        .as_ref()
+        .is_some_and(|file| file.status == FileStatus::Ready)
+    {
         app.store.delete_file(id, app.clock.now(), &audit).await?;
+        file = app.store.file(id).await?;
     }
-    files::remove_objects(&Bucket::new(app)?, id).await?;
-    if let Some(file) = app.store.file(id).await? {
-        app.store.forget_file(&file).await?;
+    match file {
+        Some(file) if file.status == FileStatus::Pending => {
+            files::discard(app, &bucket, &file).await?;
+        }
+        // The row goes last: it is what leads here.
+        Some(file) => {
+            files::remove_objects(&bucket, id).await?;
+            app.store.forget_file(&file).await?;
+        }
+        None => files::remove_objects(&bucket, id).await?,
     }
     Ok(json!({"file": "deleted"}))
 }

@@ -37,9 +37,10 @@ use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
+use jiff::SignedDuration;
 use serde_json::Value;
 use shared::lambda::StartError;
-use shared::store::tasks::{NewTask, StoredTask};
+use shared::store::tasks::{NewTask, StoredTask, following};
 use shared::tasks::{Message, ObjectRecord, Schedule, Task, Trial};
 use shared::{App, Result, bucket};
 
@@ -62,6 +63,9 @@ impl Worker {
 /// How long after the start of a batch its last task may begin: with the longest task it stays within the function's
 /// time-out in `template.yaml`.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long after the first object no more of an upload can come, in seconds: longer than its form is good for.
+const FORM_IS_OVER: i64 = 16 * 60;
 
 /// What becomes of a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,14 +138,21 @@ async fn receive(worker: &Worker, message: &SqsMessage) -> Fate {
     fate
 }
 
-/// Lets tasks look at what has come into the bucket.
+/// Lets a task look at what has come into the bucket, and another one later at what may have come after that. No more than
+/// these: whoever has a form may send it as often as they like.
 async fn look_at(worker: &Worker, records: &[ObjectRecord]) -> Fate {
     let pending = records.iter().map(|record| &record.s3.object.key);
     for file_id in pending.filter_map(|key| bucket::keys::pending_id(key)) {
-        let task = NewTask::new(Task::CompleteUpload { file_id });
-        if let Err(error) = worker.app.store.add_task(&task).await {
-            tracing::error!(file.id = %file_id, cause = ?error, "file {file_id} waits to be looked at");
-            return Fate::Left;
+        let first = following(file_id);
+        let now = worker.app.clock.now();
+        for (id, seconds) in [(first, 0), (following(first), FORM_IS_OVER)] {
+            let later = now + SignedDuration::from_secs(seconds);
+            let task = NewTask::new(Task::CompleteUpload { file_id }).not_before(later);
+            let written = worker.app.store.add_task_once(&task.with_id(id)).await;
+            if let Err(error) = written {
+                tracing::error!(file.id = %file_id, cause = ?error, "file {file_id} waits to be looked at");
+                return Fate::Left;
+            }
         }
     }
     Fate::Deleted

@@ -9,11 +9,16 @@ use shared::{App, Error, Result, files, media};
 use uuid::Uuid;
 
 pub(crate) async fn run(app: &App, id: Uuid) -> Result<Value> {
-    let file = app.store.file(id).await?;
-    let Some(file) = file.filter(|file| file.status == FileStatus::Ready) else {
-        return Ok(json!({"file": "gone"}));
-    };
     let bucket = Bucket::new(app)?;
+    let file = match app.store.file(id).await? {
+        Some(file) if file.status == FileStatus::Ready => file,
+        Some(_) => return Ok(json!({"file": "gone"})),
+        None => {
+            // An attempt before this one may have stored something.
+            files::remove_objects(&bucket, id).await?;
+            return Ok(json!({"file": "gone"}));
+        }
+    };
     let hash = file.hash.as_deref().unwrap_or_default();
     let image = bucket
         .get(&keys::stored(id, hash), media::MOST_STORED_BYTES)
@@ -22,10 +27,15 @@ pub(crate) async fn run(app: &App, id: Uuid) -> Result<Value> {
         // It was deleted meanwhile.
         return Ok(json!({"file": "gone"}));
     };
+    let kinds = file.purpose.variants();
+    let made = files::apart(move || {
+        let made = kinds.iter().map(|kind| media::make_variant(&image, kind));
+        made.collect::<Result<Vec<_>, _>>()
+    });
+    let made = made.await?;
+    let made = made.map_err(|refusal| files::refused("file", &refusal))?;
     let mut variants = BTreeMap::new();
-    for kind in file.purpose.variants() {
-        let made = media::make_variant(&image, kind);
-        let made = made.map_err(|refusal| files::refused("file", &refusal))?;
+    for (kind, made) in kinds.iter().zip(made) {
         let key = keys::variant(id, hash, kind.name);
         let content_type = made.variant.content_type;
         bucket.put(&key, made.bytes, content_type).await?;

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::node::Node;
 use super::{
-    Attribute, AttributeKind, Bucket, Function, Index, Key, Projection, Queue, Redrive, Route,
-    Schedule, Table, Template, Trigger, Variable,
+    Attribute, AttributeKind, Bucket, Function, Index, Key, Notification, Projection, Queue,
+    Redrive, Route, Schedule, Table, Template, Trigger, Variable,
 };
 use crate::schedule::Timing;
 
@@ -27,7 +27,7 @@ pub(super) fn template(text: &str) -> Result<Template> {
         match resource.need("Type")?.text()?.as_str() {
             "AWS::DynamoDB::Table" => template.tables.push(table(id, &resource)?),
             "AWS::SQS::Queue" => template.queues.push(queue(id, &resource)?),
-            "AWS::S3::Bucket" => template.buckets.push(Bucket { id }),
+            "AWS::S3::Bucket" => template.buckets.push(bucket(id, &resource)?),
             "AWS::Events::Rule" => template.schedules.extend(schedules(&id, &resource)?),
             "AWS::Serverless::Function" => {
                 let function = function(id, &resource, globals.as_ref(), &parameters)?;
@@ -161,6 +161,42 @@ fn queue(id: String, resource: &Node) -> Result<Queue> {
         delay_seconds: number("DelaySeconds", 0)?,
         receive_wait_seconds: number("ReceiveMessageWaitTimeSeconds", 0)?,
         redrive,
+    })
+}
+
+fn bucket(id: String, resource: &Node) -> Result<Bucket> {
+    let mut notifications = Vec::new();
+    if let Some(kinds) = resource.find(&["Properties", "NotificationConfiguration"]) {
+        for (kind, list) in kinds.fields()? {
+            if kind != "QueueConfigurations" {
+                return Err(list.error("cannot be sent locally; use QueueConfigurations"));
+            }
+            for entry in list.items()? {
+                notifications.push(notification(&entry)?);
+            }
+        }
+    }
+    Ok(Bucket { id, notifications })
+}
+
+fn notification(entry: &Node) -> Result<Notification> {
+    let event = entry.need("Event")?;
+    if event.text()? != "s3:ObjectCreated:*" {
+        return Err(event.error("must be s3:ObjectCreated:* to be sent locally"));
+    }
+    let mut prefix = String::new();
+    if let Some(rules) = entry.find(&["Filter", "S3Key", "Rules"]) {
+        for rule in rules.items()? {
+            let name = rule.need("Name")?;
+            if name.text()? != "prefix" {
+                return Err(name.error("must be prefix to be applied locally"));
+            }
+            prefix = rule.need("Value")?.text()?;
+        }
+    }
+    Ok(Notification {
+        prefix,
+        queue: entry.need("Queue")?.arn_of()?,
     })
 }
 
@@ -308,7 +344,12 @@ fn check_references(template: &Template) -> Result<()> {
         let triggers = function.triggers.iter();
         triggers.map(|trigger| (&function.id, &trigger.queue))
     });
-    for (id, target) in redrives.chain(schedules).chain(triggers) {
+    let notifications = template.buckets.iter().flat_map(|bucket| {
+        let notifications = bucket.notifications.iter();
+        notifications.map(|notification| (&bucket.id, &notification.queue))
+    });
+    let uses = redrives.chain(schedules).chain(triggers);
+    for (id, target) in uses.chain(notifications) {
         if !is_queue(target) {
             bail!("Resources.{id} sends to or reads from {target}, which is not a queue here");
         }

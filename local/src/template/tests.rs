@@ -111,6 +111,61 @@ fn functions_may_be_called_long_or_short() {
 }
 
 #[test]
+fn a_bucket_tells_a_queue() {
+    let buckets = "
+  Tasks: { Type: AWS::SQS::Queue }
+  Silent: { Type: AWS::S3::Bucket }
+  Files:
+    Type: AWS::S3::Bucket
+    Properties:
+      NotificationConfiguration:
+        QueueConfigurations:
+          - Event: s3:ObjectCreated:*
+            Filter: { S3Key: { Rules: [{ Name: prefix, Value: pending/ }] } }
+            Queue: !GetAtt Tasks.Arn
+          - { Event: s3:ObjectCreated:*, Queue: !GetAtt Tasks.Arn }
+";
+    let told = |prefix: &str| Notification {
+        prefix: prefix.to_owned(),
+        queue: "Tasks".to_owned(),
+    };
+    let found = with_resources(buckets).unwrap().buckets;
+    assert_eq!(found[0].notifications, []);
+    assert_eq!(found[1].notifications, [told("pending/"), told("")]);
+
+    let place = "Resources.Files.Properties.NotificationConfiguration";
+    for (from, to, expected) in [
+        (
+            "QueueConfigurations",
+            "LambdaConfigurations",
+            format!("{place}.LambdaConfigurations cannot be sent locally; use QueueConfigurations"),
+        ),
+        (
+            "s3:ObjectCreated:*",
+            "s3:ObjectRemoved:*",
+            format!(
+                "{place}.QueueConfigurations.0.Event must be s3:ObjectCreated:* to be sent locally"
+            ),
+        ),
+        (
+            "Name: prefix",
+            "Name: suffix",
+            format!(
+                "{place}.QueueConfigurations.0.Filter.S3Key.Rules.0.Name must be prefix to be \
+                 applied locally"
+            ),
+        ),
+        (
+            "AWS::SQS::Queue",
+            "AWS::SNS::Topic",
+            "Resources.Files sends to or reads from Tasks, which is not a queue here".to_owned(),
+        ),
+    ] {
+        assert_eq!(error(&buckets.replace(from, to)), expected);
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let no_index_attribute = "
   T:

@@ -1,8 +1,8 @@
 //! What may be stored of what is sent: a picture is read and written anew, a document stays as it is. Media do no I/O.
 //!
-//! Nothing of a sent picture is stored but what can be seen: no place where it was taken, no script behind its end. That
-//! is work for a processor, up to a second for ten megapixels, and needs up to half a gigabyte of memory for the most that
-//! are taken. An instance does one thing at a time, so that nobody else waits for it.
+//! Nothing of a sent picture is stored but what can be seen: no place where it was taken, no script behind its end.
+//! That is work for a processor: up to a second for ten megapixels, and half a gigabyte of memory for the largest that
+//! are taken. An instance does one thing at a time, so nobody else waits for it.
 
 mod content;
 mod outline;

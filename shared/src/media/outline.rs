@@ -86,12 +86,12 @@ fn jpeg_segments(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
-/// The segment that tells of the image, if its pixels are there.
+/// The segment that tells how large the image is, and its marker, which tells how it is coded.
 fn jpeg_frame(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let mut segments = jpeg_segments(bytes);
-    // Tables for Huffman and arithmetic coding, and a reserved one, lie among those of frames.
-    segments
-        .find(|(marker, _)| matches!(marker, 0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc)))
+    // Among the markers of frames are those of two kinds of tables, and a reserved one.
+    let is_frame =
+        |marker: u8| matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc);
+    jpeg_segments(bytes).find(|(marker, _)| is_frame(*marker))
 }
 
 fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
@@ -101,8 +101,8 @@ fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((side(width?), side(height?)))
 }
 
-/// Whether the channels of an image that is not progressive come one after the other: seldom, and our decoder makes
-/// something else of it without a word (zune-image issues 422 and 448).
+/// Whether the channels of an image that is not progressive come one after the other. Few are made so, and our decoder
+/// makes something else of them without a word (zune-image issues 422 and 448).
 fn jpeg_has_scans_apart(bytes: &[u8]) -> bool {
     let Some((0xc0 | 0xc1, frame)) = jpeg_frame(bytes) else {
         return false;
@@ -113,9 +113,9 @@ fn jpeg_has_scans_apart(bytes: &[u8]) -> bool {
     first.is_some_and(|(_, scan)| scan.first() < frame.get(5))
 }
 
-/// Whether a JPEG has half the resolution of colours, as photographs mostly do.
+/// Whether a JPEG has half the resolution of colours, as most photographs have.
 pub(super) fn jpeg_has_half_colors(bytes: &[u8]) -> bool {
-    // How much of the first channel there is to one of the others, across and down.
+    // How many samples of light there are for one of colour, across and down.
     jpeg_frame(bytes).is_some_and(|(_, frame)| frame.get(7) == Some(&0x22))
 }
 
@@ -138,8 +138,8 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     is_header.then_some((u32::from_be_bytes(*width), u32::from_be_bytes(*height)))
 }
 
-/// Without the chunks that do not tell how the image looks: texts, which can be longer than what they are packed in, and
-/// the other pictures of one that moves.
+/// Without the chunks that do not tell how the image looks: texts, which can be a thousand times as long as they are
+/// when they are packed, and the other pictures of one that moves.
 fn whole_png(bytes: &[u8]) -> Option<Vec<u8>> {
     let (signature, mut rest) = bytes.split_at_checked(PNG_SIGNATURE)?;
     let mut whole = signature.to_vec();

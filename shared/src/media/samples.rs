@@ -3,8 +3,7 @@
 use std::io::Cursor;
 
 use image::codecs::gif::GifEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{DynamicImage, ExtendedColorType, Frame, ImageEncoder, ImageFormat};
+use image::{DynamicImage, Frame, ImageFormat};
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
@@ -293,22 +292,26 @@ pub(super) fn resized_gif(gif: &[u8], width: u16, height: u16) -> Vec<u8> {
     resized
 }
 
-/// As many zeros, packed as PNGs have it (RFC 1950): about a thousand times shorter.
-pub(super) fn packed_zeros(count: u32) -> Vec<u8> {
-    let (width, height) = (10_000, count / 10_000);
-    let pixels = vec![0; (width * height) as usize];
-    let mut png = Vec::new();
-    PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::NoFilter)
-        .write_image(&pixels, width, height, ExtendedColorType::L8)
-        .unwrap();
-    let mut packed = Vec::new();
-    let mut rest = &png[BEHIND_IHDR..];
-    while let [a, b, c, d, kind @ ..] = rest {
-        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-        if kind.starts_with(b"IDAT") {
-            packed.extend_from_slice(&kind[4..4 + length]);
+/// About as many zeros, packed as PNGs have it (RFC 1950): one, and then again and again the 258 that are behind it.
+pub(super) fn packed_zeros(count: usize) -> Vec<u8> {
+    let mut packed = vec![0x78, 0x01];
+    let mut filled = 0;
+    let mut write = |bits: &str| {
+        for bit in bits.bytes() {
+            if filled == 0 {
+                packed.push(0);
+            }
+            *packed.last_mut().unwrap() |= (bit - b'0') << filled;
+            filled = (filled + 1) % 8;
         }
-        rest = &rest[12 + length..];
+    };
+    // The last block, with the codes that everybody knows (RFC 1951, section 3.2.6).
+    write("110");
+    write("00110000");
+    for _ in 0..count / 258 {
+        write("1100010100000");
     }
-    packed
+    write("0000000");
+    let sum = ((1 + count / 258 * 258) % 65_521) as u32;
+    [packed, (sum << 16 | 1).to_be_bytes().to_vec()].concat()
 }

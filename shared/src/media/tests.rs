@@ -551,7 +551,7 @@ fn greedy() -> Vec<(&'static str, Vec<u8>, Result<(), Refusal>)> {
     let broken = Err(Refusal::BrokenImage);
     let small = quarters(4, 4);
     let png = file(&small, Png);
-    let zeros = packed_zeros(300_000_000);
+    let zeros = packed_zeros(100_000_000);
     let packed = |kind, name: &[u8]| {
         let content = [name, b"\0\0", &zeros].concat();
         insert(&png, BEHIND_IHDR, &chunk(kind, &content))
@@ -656,7 +656,6 @@ fn greedy_files_get_what_they_deserve() {
 fn what_would_be_stored_has_a_limit() {
     let noise = noise(2_700, 2_700, 1);
     assert_eq!(picture::png(&noise), Err(Refusal::TooLarge));
-    assert!(picture::jpeg(&noise, 90, true).is_ok());
 }
 
 /// The most memory that this process has had so far, in bytes.
@@ -701,7 +700,6 @@ fn alone_what_is_refused_costs_no_memory() {
         let grown = most_memory() - before;
         assert!(grown < 1 << 20, "{story} took {grown} bytes");
     }
-    // To make them takes memory that may be used again unseen, but not that of an image.
     let all = greedy();
     let before = most_memory();
     for (story, bytes, _) in all {

@@ -37,7 +37,7 @@ impl Store {
         self.erase_secrets(&[keys::password(user)]).await?;
         self.erase_tasks_of(user).await?;
         let mut is_done = self.delete_items_of(user, begun + PATIENCE).await?;
-        is_done &= self.delete_files_of(user).await?;
+        is_done &= self.delete_files_of(user, task).await?;
         // Who has the rows in hand just now may never come back.
         is_done &= self.index::<User>(user, task, false).await?;
         // The trail comes last, because it may be long.

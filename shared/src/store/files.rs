@@ -124,16 +124,26 @@ impl Store {
     /// one purpose. The avatar becomes the user's, and the one before goes; images become the item's.
     ///
     /// [`Error::Stale`] if another was faster with one of the files. 409 `limit_reached` if the item has too many images
-    /// then, 404 if it is gone.
-    pub async fn publish_files(&self, changes: &[(File, File)], audit: &AuditEntry) -> Result<()> {
+    /// then, 404 if it is gone; 409 `quota_exceeded` if more was made of them than there is room for.
+    pub async fn publish_files(
+        &self,
+        changes: &[(File, File)],
+        quota: Quota,
+        audit: &AuditEntry,
+    ) -> Result<()> {
         let Some((_, first)) = changes.first() else {
             return Ok(());
         };
         for attempt in 0..ATTEMPTS {
             let more: i64 = changes.iter().map(|(old, new)| size(new) - size(old)).sum();
-            let profile = Change::new()
+            let mut profile = Change::new()
                 .add("file_bytes", more)
                 .if_equal("is_active", AttributeValue::Bool(true));
+            // What is stored may be larger than what was announced.
+            let bytes_left = whole(quota.bytes).saturating_sub(more);
+            if more > 0 {
+                profile = profile.if_at_most("file_bytes", bytes_left);
+            }
             let mut transaction = self.transaction();
             for (old, new) in changes {
                 let change = changed(old, new)?;
@@ -183,9 +193,16 @@ impl Store {
             match committed {
                 // The profile or the item has changed since it was read, or the account is closed.
                 Err(Error::Busy) => {
-                    let user = self.user(first.owner_id).await?;
-                    if user.is_none_or(|user| !user.is_active) {
+                    let key = keys::profile(first.owner_id);
+                    let profile = self.get(Table::App, &key).await?.unwrap_or_default();
+                    if profile.get("is_active") != Some(&AttributeValue::Bool(true)) {
                         return Err(Error::AccountInactive);
+                    }
+                    let stored = profile
+                        .get("file_bytes")
+                        .and_then(|n| n.as_n().ok()?.parse().ok());
+                    if more > 0 && stored.is_some_and(|stored: i64| stored > bytes_left) {
+                        return Err(Error::QuotaExceeded);
                     }
                     super::back_off(attempt, "publish a file").await?;
                 }
@@ -269,9 +286,9 @@ impl Store {
         Err(Error::Busy)
     }
 
-    /// Removes the row of a file whose objects are gone. What a pending one has counted is given back. Nothing happens if
-    /// it was changed meanwhile.
-    pub async fn forget_file(&self, file: &File) -> Result<()> {
+    /// Removes the row of a file. What a pending one has counted is given back. Answers `false`, and does nothing, if it
+    /// was changed meanwhile.
+    pub async fn forget_file(&self, file: &File) -> Result<bool> {
         let mut transaction = self
             .transaction()
             .delete_if(
@@ -287,8 +304,8 @@ impl Store {
             transaction = transaction.given_back(file, less);
         }
         match transaction.commit().await {
-            Err(Error::Stale) => Ok(()),
-            done => done,
+            Err(Error::Stale) => Ok(false),
+            done => done.map(|()| true),
         }
     }
 
@@ -299,8 +316,8 @@ impl Store {
         Ok(page)
     }
 
-    /// Lets tasks remove all that a user has stored. Answers whether there was nothing.
-    pub(super) async fn delete_files_of(&self, owner: Uuid) -> Result<bool> {
+    /// Lets tasks remove all that a user has stored, because of `task`. Answers whether there was nothing.
+    pub(super) async fn delete_files_of(&self, owner: Uuid, task: Uuid) -> Result<bool> {
         let mut start = None;
         let mut is_done = true;
         let listing = owned(owner);
@@ -312,7 +329,7 @@ impl Store {
                 .filter_map(|key| keys::file_id(&key))
             {
                 is_done = false;
-                self.add_task_once(&delete_task(file_id, owner)).await?;
+                self.add_task_once(&delete_task(file_id, task)).await?;
             }
             start = entries.last().and_then(|last| listing.after(last));
             if is_end || start.is_none() {
