@@ -11,7 +11,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use lambda_http::aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
-use shared::bucket::keys;
+use shared::bucket::{Bucket, keys};
 use shared::models::file::{File, FileStatus, MOST_BYTES, MOST_DIRECT_BYTES, Purpose};
 use shared::store::tasks::GRACE;
 use tests::faults::{Fault, Faults, Schedule};
@@ -1442,6 +1442,23 @@ async fn the_bucket_completes_an_upload_too() {
     when_checked(&stage).await;
     check_settled(&stage, "by events").await;
     assert_eq!(rows(&stage).await.len(), 2);
+}
+
+/// The answer to whoever publishes a file may be lost: what they discard then is not what they have published.
+#[tokio::test]
+async fn a_published_file_is_not_discarded() {
+    let stage = Stage::new().await;
+    let ada = stage.user().await;
+    let upload = begin(&ada, "notes.txt", TEXT, b"notes").await;
+    let id = upload.id.parse().unwrap();
+    let pending = stage.app.store.file(id).await.unwrap().unwrap();
+    upload.expect_posted(b"notes");
+    complete(&ada, &upload.id).await.expect(200);
+    let bucket = Bucket::new(&stage.app).unwrap();
+    let discarded = shared::files::discard(&stage.app, &bucket, &pending).await;
+    discarded.unwrap();
+    check_files(&stage, "discarded").await;
+    assert_eq!(follow(&ada, &file_path(&upload.id)).await.body, b"notes");
 }
 
 #[tokio::test]
