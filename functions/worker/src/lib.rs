@@ -143,12 +143,14 @@ async fn receive(worker: &Worker, message: &SqsMessage) -> Fate {
 async fn look_at(worker: &Worker, records: &[ObjectRecord]) -> Fate {
     let pending = records.iter().map(|record| &record.s3.object.key);
     for file_id in pending.filter_map(|key| bucket::keys::pending_id(key)) {
+        let task = NewTask::new(Task::CompleteUpload { file_id });
+        let later = worker.app.clock.now() + SignedDuration::from_secs(FORM_IS_OVER);
         let first = following(file_id);
-        let now = worker.app.clock.now();
-        for (id, seconds) in [(first, 0), (following(first), FORM_IS_OVER)] {
-            let later = now + SignedDuration::from_secs(seconds);
-            let task = NewTask::new(Task::CompleteUpload { file_id }).not_before(later);
-            let written = worker.app.store.add_task_once(&task.with_id(id)).await;
+        for task in [
+            task.clone().with_id(first),
+            task.with_id(following(first)).not_before(later),
+        ] {
+            let written = worker.app.store.add_task_once(&task).await;
             if let Err(error) = written {
                 tracing::error!(file.id = %file_id, cause = ?error, "file {file_id} waits to be looked at");
                 return Fate::Left;
