@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::leases::Leases;
 use crate::metrics::Metrics;
+use crate::models::setting::Settings;
 use crate::store::Store;
 use crate::views::Views;
 
@@ -62,6 +63,12 @@ impl App {
             views: Views::default(),
             signing: Signing::default(),
         }))
+    }
+
+    /// The settings and feature flags, up to half a minute old. One query where they are older.
+    pub async fn settings(&self) -> Result<Arc<Settings>> {
+        let load = self.store.settings();
+        self.caches.settings.get(self.clock.seconds(), load).await
     }
 
     /// Reads the keys that tokens are verified with, which opens the connection to DynamoDB: an instance has more

@@ -1,4 +1,4 @@
-//! What an instance keeps in memory for a minute, because many ask for it and it seldom changes.
+//! What an instance keeps in memory for a while, because many ask for it and it seldom changes.
 //!
 //! A cache never makes a request fail that would not fail without it: if something cannot be read again, what was read
 //! before is answered.
@@ -10,25 +10,50 @@ use tokio::sync::Mutex as Turn;
 use crate::error::Result;
 use crate::models::Item;
 use crate::models::category::Tree;
+use crate::models::setting::Settings;
+use crate::ready::Ready;
 
-/// How long something is kept, in seconds.
+/// How long lists and categories are kept, in seconds.
 const KEPT: i64 = 60;
+
+/// How long settings are kept: as long as a feature may take to be off everywhere.
+const SETTINGS_KEPT: i64 = 30;
+
+/// How long a look at the services behind is kept, so that many who ask ask them once.
+const READINESS_KEPT: i64 = 1;
 
 /// How long it is kept on if it cannot be read again, so that not each request waits for what does not answer. In
 /// seconds.
 const KEPT_ON: i64 = 5;
 
 /// What the instance keeps.
-#[derive(Default)]
 pub struct Caches {
     /// All categories, with the version of their tree.
     pub categories: Cache<(Tree, u64)>,
     pub popular: Cache<Vec<Item>>,
     pub featured: Cache<Vec<Item>>,
+    pub settings: Cache<Settings>,
+    pub database: Cache<Ready>,
+    pub queue: Cache<Ready>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            categories: Cache::for_seconds(KEPT),
+            popular: Cache::for_seconds(KEPT),
+            featured: Cache::for_seconds(KEPT),
+            settings: Cache::for_seconds(SETTINGS_KEPT),
+            database: Cache::for_seconds(READINESS_KEPT),
+            queue: Cache::for_seconds(READINESS_KEPT),
+        }
+    }
 }
 
 /// One thing that is kept. Several requests at once read it once.
 pub struct Cache<T> {
+    /// For how many seconds.
+    kept: i64,
     state: Mutex<State<T>>,
     /// Whose turn it is to read.
     turn: Turn<()>,
@@ -42,22 +67,21 @@ struct State<T> {
     cleared: u64,
 }
 
-impl<T> Default for Cache<T> {
-    fn default() -> Self {
+impl<T> Cache<T> {
+    fn for_seconds(kept: i64) -> Self {
         let state = State {
             value: None,
             fresh_until: 0,
             cleared: 0,
         };
         Self {
+            kept,
             state: Mutex::new(state),
             turn: Turn::default(),
         }
     }
-}
 
-impl<T> Cache<T> {
-    /// What is kept, or what `load` reads if that is older than a minute. `now` is in seconds since the epoch. Fails
+    /// What is kept, or what `load` reads if that is too old. `now` is in seconds since the epoch. Fails
     /// only if `load` does and nothing was read before.
     pub async fn get(&self, now: i64, load: impl Future<Output = Result<T>>) -> Result<Arc<T>> {
         if let Some(value) = self.fresh(now) {
@@ -98,7 +122,7 @@ impl<T> Cache<T> {
         let mut state = self.lock();
         if state.cleared == cleared {
             state.value = Some(value.clone());
-            state.fresh_until = now + KEPT;
+            state.fresh_until = now + self.kept;
         }
         value
     }
@@ -136,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_kept_for_a_minute() {
-        let cache = Cache::default();
+        let cache = Cache::for_seconds(KEPT);
         assert_eq!(get(&cache, 1_000, Ok(1)).await, Some(1));
         assert_eq!(get(&cache, 1_059, Ok(2)).await, Some(1));
         assert_eq!(get(&cache, 1_060, Ok(3)).await, Some(3));
@@ -145,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_before_is_answered_if_it_cannot_be_read() {
-        let cache = Cache::default();
+        let cache = Cache::for_seconds(KEPT);
         assert_eq!(get(&cache, 1_000, gone()).await, None);
         assert_eq!(get(&cache, 1_000, Ok(1)).await, Some(1));
         assert_eq!(get(&cache, 2_000, gone()).await, Some(1));
@@ -157,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_cleared_is_read_again() {
-        let cache = Cache::default();
+        let cache = Cache::for_seconds(KEPT);
         assert_eq!(get(&cache, 1_000, Ok(1)).await, Some(1));
         cache.clear();
         assert_eq!(get(&cache, 1_000, gone()).await, None);
@@ -167,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_before_a_change_is_not_kept() {
-        let cache = Cache::default();
+        let cache = Cache::for_seconds(KEPT);
         let (answer, answered) = oneshot::channel();
         let load = async { answered.await.map_err(|_| Error::MethodNotAllowed) };
         let slow = cache.get(1_000, load);
@@ -182,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn several_at_once_read_it_once() {
-        let cache = Cache::default();
+        let cache = Cache::for_seconds(KEPT);
         let reads = Mutex::new(0);
         let asked = (0..50).map(|_| {
             cache.get(1_000, async {

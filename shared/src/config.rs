@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use email_address::EmailAddress;
 use http::HeaderValue;
+use ring::digest::{SHA256, digest};
 
 use crate::models::order::Provider;
 
@@ -57,6 +58,8 @@ pub struct Config {
     /// How much a user may store, in megabytes.
     pub quota_mb: u32,
     pub max_files: u32,
+    /// What a program sends to read the metrics; without it only administrators may.
+    pub metrics_token: Option<Hidden>,
     /// Without it no mail is sent, and its task says so.
     pub mail_url: Option<MailUrl>,
     /// The sender, as `Name <address>`.
@@ -158,6 +161,12 @@ impl Hidden {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is this text. How long that takes tells nothing of it.
+    pub fn is(&self, text: &str) -> bool {
+        let hash = |text: &str| digest(&SHA256, text.as_bytes());
+        hash(&self.0).as_ref() == hash(text).as_ref()
+    }
 }
 
 impl std::fmt::Debug for Hidden {
@@ -234,6 +243,7 @@ impl Config {
             files_bucket: read.optional("FILES_BUCKET"),
             quota_mb: read.parsed_or("QUOTA_MB", "200"),
             max_files: read.parsed_or("MAX_FILES", "1000"),
+            metrics_token: read.token("METRICS_TOKEN"),
             mail_url: read.mail_url("MAIL_URL"),
             mail_from: read.mailbox("MAIL_FROM", "Sheaf <no-reply@localhost>"),
             environment,
@@ -348,6 +358,15 @@ impl Reader<'_> {
             secret: Hidden::new(plain),
             before: self.optional("AUTH_SECRET_BEFORE").map(Hidden::new),
         })
+    }
+
+    fn token(&mut self, name: &str) -> Option<Hidden> {
+        let token = self.optional(name)?;
+        if token.len() < 32 {
+            let problem = format!("{name} is shorter than 32 characters");
+            self.problems.push(problem);
+        }
+        Some(Hidden::new(token))
     }
 
     fn currency(&mut self, name: &str, default: &str) -> String {
@@ -523,6 +542,7 @@ mod tests {
             ("AUTH_SECRET", "short"),
             ("CORS_ORIGINS", "https://a.example,*"),
             ("CURRENCY", "euro"),
+            ("METRICS_TOKEN", "guess-me"),
             ("MAIL_URL", "pigeon:"),
             ("MAIL_FROM", "nobody"),
         ])
@@ -536,6 +556,7 @@ mod tests {
             "AUTH_SECRET is shorter than 32 characters",
             "RATE_LIMIT_PER_MINUTE is \"many\", which is not a whole number",
             "CURRENCY is \"euro\", which is not three capital letters",
+            "METRICS_TOKEN is shorter than 32 characters",
             "MAIL_URL is not smtp://host, smtps://host, ses: or file:/folder",
             "MAIL_FROM is \"nobody\", which is not 'Name <address>'",
         ];

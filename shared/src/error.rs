@@ -87,6 +87,8 @@ pub enum Error {
     SlugTaken,
     #[error("A category cannot be below itself.")]
     CategoryCycle,
+    #[error("A setting keeps its type; delete it first.")]
+    SettingTypeFixed,
     #[error("Delete yourself at /users/me.")]
     CannotDeleteSelf,
     #[error("The resource is not the one that If-Match names.")]
@@ -172,6 +174,7 @@ impl Error {
             | Self::NameTaken
             | Self::SlugTaken
             | Self::CategoryCycle
+            | Self::SettingTypeFixed
             | Self::LimitReached(_) => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -220,6 +223,7 @@ impl Error {
             Self::NameTaken => "name_taken",
             Self::SlugTaken => "slug_taken",
             Self::CategoryCycle => "category_cycle",
+            Self::SettingTypeFixed => "setting_type_fixed",
             Self::CannotDeleteSelf => "cannot_delete_self",
             Self::PreconditionFailed => "precondition_failed",
             Self::RateLimited(_) => "rate_limited",
@@ -272,6 +276,7 @@ impl Error {
             | Self::NameTaken
             | Self::SlugTaken
             | Self::CategoryCycle
+            | Self::SettingTypeFixed
             | Self::CannotDeleteSelf
             | Self::PreconditionFailed
             | Self::Refused(_) => false,

@@ -1,10 +1,10 @@
 //! The start of a function, and the Lambda runtime's loop.
 
-use std::future::ready;
-
-use axum::middleware::map_response;
-use axum::response::Response;
-use lambda_http::lambda_runtime::{self, LambdaEvent};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use futures_util::future::join;
+use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -26,12 +26,19 @@ pub fn start() -> Result<App, StartError> {
 
 /// Serves a function's routes until Lambda ends the instance.
 pub async fn serve(app: App, routes: OpenApiRouter<App>) -> Result<(), StartError> {
-    let teller = app.clone();
-    let router = crate::http::wrap(app, routes).layer(map_response(move |response: Response| {
-        tell_metrics(&teller);
-        ready(response)
-    }));
-    lambda_http::run(router).await
+    flush_at_end(&app).await;
+    lambda_http::run(service(app, routes)).await
+}
+
+/// A function's routes as an instance serves them: what was counted before is told while the next request is answered, so
+/// that nobody waits for it. (Lambda lets an instance do nothing between two requests.)
+pub fn service(app: App, routes: OpenApiRouter<App>) -> Router {
+    let counting = app.clone();
+    let flush = async move |State(app): State<App>, request: Request, next: Next| {
+        let (response, ()) = join(next.run(request), app.flush_metrics()).await;
+        response
+    };
+    crate::http::wrap(app, routes).layer(middleware::from_fn_with_state(counting, flush))
 }
 
 /// Gives events that are not HTTP, as batches from a queue, to `handle` until Lambda ends the instance. `state` is what
@@ -47,22 +54,26 @@ where
     A: Serialize,
     F: Future<Output = A>,
 {
+    flush_at_end(&app).await;
     let service = lambda_runtime::service_fn(|event: LambdaEvent<E>| {
         // Boxed, because the compiler gives up on a future as deep as the worker's.
         let handled = Box::pin(handle(state.clone(), event.payload));
         let app = app.clone();
         async move {
             let answer = handled.await;
-            tell_metrics(&app);
+            app.flush_metrics().await;
             Ok::<_, StartError>(answer)
         }
     });
     lambda_runtime::run(service).await
 }
 
-/// After each invocation, because Lambda may end an instance between two without a word.
-fn tell_metrics(app: &App) {
-    app.metrics.tell(&app.config.environment, app.clock.now());
+/// Tells what was counted last when Lambda ends the instance. It says so only to instances that have an extension; the
+/// runtime registers one that does nothing.
+async fn flush_at_end(app: &App) {
+    let app = app.clone();
+    let flush = || async move { app.flush_last_metrics().await };
+    lambda_runtime::spawn_graceful_shutdown_handler(flush).await;
 }
 
 /// Crates whose spans and events would cost time on each request and tell nobody anything.

@@ -22,10 +22,12 @@ pub mod media;
 pub mod metrics;
 pub mod models;
 pub mod payments;
+pub mod ready;
 pub mod service_client;
 pub mod store;
 pub mod tasks;
 pub mod tls;
+pub mod trace;
 pub mod views;
 pub mod wire;
 

@@ -8,7 +8,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, QueueAttributeName,
+    SendMessageBatchRequestEntry,
+};
 use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,6 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::media::Resize;
 use crate::models::item::Tag;
 use crate::models::text::Email;
+use crate::trace::Trace;
 
 /// What is to be done: a kind, and a payload of what it needs to know. `functions/worker` has a file for each kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,6 +182,10 @@ pub const MOST_DELAY: i64 = 900;
 /// The most messages of one request to SQS.
 pub const BATCH: usize = 10;
 
+/// By which X-Ray knows whence a message comes; it does not count against the message's size.
+const TRACE_HEADER: MessageSystemAttributeNameForSends =
+    MessageSystemAttributeNameForSends::AwsTraceHeader;
+
 /// How long a request waits for the queue; the sweep stands behind it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -231,6 +239,13 @@ impl Queue {
     /// Sends a batch of at most [`BATCH`]. Fails if SQS did not take all of it.
     pub async fn send(&self, tasks: &[Outgoing]) -> Result<()> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
+        let traced = Trace::current().and_then(|trace| trace.xray);
+        let traced = traced.map(|header| {
+            let kind = "String";
+            let value = MessageSystemAttributeValue::builder().data_type(kind);
+            value.string_value(header).build()
+        });
+        let traced = traced.transpose().context("build a trace header")?;
         for (at, task) in tasks.iter().enumerate() {
             let Outgoing {
                 task_id,
@@ -243,6 +258,10 @@ impl Queue {
                 .id(at.to_string())
                 .message_body(body)
                 .set_delay_seconds(i32::try_from(delay).ok().filter(|delay| *delay > 0));
+            let entry = match &traced {
+                Some(header) => entry.message_system_attributes(TRACE_HEADER, header.clone()),
+                None => entry,
+            };
             request = request.entries(entry.build().context("build a message")?);
         }
         let sent = request.send().await;

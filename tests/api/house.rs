@@ -246,6 +246,8 @@ fn every_key_is_made_in_one_file() {
         "\"ORDERS",
         "\"IDEMPOTENCY#",
         "\"CATEGORIES",
+        "\"CONFIG",
+        "\"METRICS#",
         "\"TAGS",
         "\"FAMILY#",
         "\"DUE#",

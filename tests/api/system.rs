@@ -1,5 +1,6 @@
 //! Health, the front door, and the OpenAPI document.
 
+use futures_util::future::join_all;
 use tests::Stage;
 
 #[tokio::test]
@@ -137,4 +138,70 @@ async fn long_bodies_are_compressed_when_asked() {
     assert_eq!(packed.header("content-encoding"), "gzip");
     assert!(packed.body.len() * 2 < plain.body.len());
     assert_eq!(modern.get("/health").await.header("content-encoding"), "");
+}
+
+#[tokio::test]
+async fn readiness_asks_what_requests_need() {
+    let stage = Stage::new().await;
+    for (path, checks, trips) in [
+        ("/api/v1/health/db", vec!["database"], 1),
+        ("/api/v1/health/queue", vec!["queue"], 0),
+        ("/api/v1/health/full", vec!["database", "queue"], 1),
+        ("/health/full", vec!["database", "queue"], 1),
+    ] {
+        // What was found a second ago is old.
+        stage.later(2).await;
+        let answer = stage.anon().get(path).await.expect(200);
+        let answer = answer.expect_round_trips(trips).json();
+        assert_eq!(answer["status"], "healthy", "{path}");
+        let found = answer["checks"].as_object().unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), checks, "{path}");
+        for check in found.values() {
+            assert_eq!(check["status"], "healthy");
+            assert!(check["duration_ms"].as_f64().unwrap() >= 0.0);
+        }
+    }
+    // Many at once ask once, or twice if a second ends meanwhile.
+    stage.later(2).await;
+    let anon = stage.anon();
+    let answers = join_all((0..50).map(|_| anon.get("/health/db"))).await;
+    let trips = answers.iter().map(|answer| answer.usage.round_trips());
+    assert!((1..=2).contains(&trips.sum::<u32>()));
+}
+
+#[tokio::test]
+async fn what_does_not_answer_makes_it_degraded_and_tells_nothing_more() {
+    let stage = Stage::new().await;
+    // One takes no connection, the other takes it and says nothing.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = format!("http://{}", mute.local_addr().unwrap());
+    for (broken, url, answers) in [
+        ("database", "http://127.0.0.1:1", "queue"),
+        ("database", mute.as_str(), "queue"),
+        ("queue", "http://127.0.0.1:1", "database"),
+        ("queue", mute.as_str(), "database"),
+    ] {
+        let mut config = stage.app.config.clone();
+        match broken {
+            "database" => config.aws.dynamodb_endpoint = Some(url.to_owned()),
+            _ => config.aws.sqs_endpoint = Some(url.to_owned()),
+        }
+        let sick = stage.beside(shared::App::new(config).unwrap());
+        let anon = stage.anon();
+        let anon = anon.at(&sick);
+        let answer = anon.get("/api/v1/health/full").await.expect(503);
+        let body = answer.json();
+        assert_eq!(body["status"], "degraded");
+        assert_eq!(body["checks"][broken]["status"], "degraded");
+        assert_eq!(body["checks"][answers]["status"], "healthy");
+        if url == mute {
+            let waited = body["checks"][broken]["duration_ms"].as_f64().unwrap();
+            assert!(waited >= 2_000.0, "{waited}");
+        }
+        let text = String::from_utf8(answer.body).unwrap();
+        for word in ["127.0.0.1", "error", "app", "timed out", "arn:"] {
+            assert!(!text.contains(word), "{word} is in {text}");
+        }
+        anon.get("/health").await.expect(200);
+    }
 }

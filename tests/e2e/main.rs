@@ -15,6 +15,7 @@ mod bundle;
 mod kill;
 mod life;
 mod mail;
+mod metrics;
 mod mistakes;
 mod oauth;
 mod oidc;
@@ -76,6 +77,14 @@ fn main() -> ExitCode {
         trial(
             "stories::each_request_is_one_short_line_of_log",
             stories::each_request_is_one_short_line_of_log,
+        ),
+        trial(
+            "metrics::instances_tell_what_they_have_counted",
+            metrics::instances_tell_what_they_have_counted,
+        ),
+        trial(
+            "metrics::an_instance_that_ends_tells_the_rest",
+            metrics::an_instance_that_ends_tells_the_rest,
         ),
         trial(
             "tour::the_tour_of_the_readme_works_as_it_is_printed",

@@ -17,6 +17,8 @@ pub struct Mail {
     pub subject: String,
     pub text: String,
     pub html: String,
+    /// As the W3C's Trace Context has it.
+    pub trace_parent: String,
 }
 
 impl MailFolder {
@@ -74,6 +76,11 @@ impl Mail {
             subject: mail.subject().unwrap_or_default().to_owned(),
             text: mail.body_text(0).expect("it has a text").into_owned(),
             html: mail.body_html(0).expect("it has HTML").into_owned(),
+            trace_parent: mail
+                .header("Traceparent")
+                .and_then(|header| header.as_text())
+                .expect("it says whence it comes")
+                .to_owned(),
         }
     }
 

@@ -4,10 +4,17 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+/// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
+const REGISTERED: &str = "HTTP/1.1 200 OK\r\nlambda-extension-identifier: e\r\n\
+     content-type: application/json\r\ncontent-length: 56\r\n\r\n\
+     {\"functionName\":\"f\",\"functionVersion\":\"1\",\"handler\":\"h\"}";
+
 #[derive(Debug)]
 pub struct RuntimeApi {
     listener: TcpListener,
     connection: Option<BufReader<TcpStream>>,
+    /// Those of the extension that instances register, which wait for events that never come.
+    held: Vec<BufReader<TcpStream>>,
     invocations: u64,
 }
 
@@ -16,6 +23,7 @@ impl RuntimeApi {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             connection: None,
+            held: Vec::new(),
             invocations: 0,
         }
     }
@@ -86,7 +94,16 @@ impl RuntimeApi {
                 continue;
             }
             let body = read_body(&head, connection).await;
-            return (head, body);
+            if !head.contains("/extension/") {
+                return (head, body);
+            }
+            // The extension registers, and then asks for its next event, which it may do on the same connection.
+            let mut connection = self.connection.take().unwrap();
+            if head.contains("/extension/register") {
+                let registered = connection.get_mut().write_all(REGISTERED.as_bytes());
+                registered.await.unwrap();
+            }
+            self.held.push(connection);
         }
     }
 }

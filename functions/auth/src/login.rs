@@ -9,6 +9,7 @@ use shared::auth::{OneTimeToken, passwords};
 use shared::config::Hidden;
 use shared::error::RateLimit;
 use shared::http::{BodyOrForm, Problem, RequestInfo};
+use shared::metrics::Count;
 use shared::models::audit::AuditEntry;
 use shared::models::session::Session;
 use shared::models::text::LoginName;
@@ -71,10 +72,12 @@ pub(crate) async fn by_password(
         .and_then(|account| Some(account.password.as_ref()?.hash.clone()));
     let is_right = passwords::verify(password, hash.clone()).await?;
     let Some(account) = account.filter(|_| is_right) else {
+        app.metrics.add(Count::LoginsRefused, 1);
         app.store.count_failed_login(&attempts, &failures).await?;
         return Err(Error::InvalidCredentials);
     };
     if !account.user.is_active {
+        app.metrics.add(Count::LoginsRefused, 1);
         app.store.count_failed_login(&attempts, &failures).await?;
         return Err(Error::AccountInactive);
     }
@@ -93,6 +96,7 @@ pub(crate) async fn by_password(
     app.store
         .begin_session(&account, &session, &attempts, better_hash.as_ref(), &audit)
         .await?;
+    app.metrics.add(Count::Logins, 1);
     Token::of(app, info, &account.user, session.id, 0)
 }
 

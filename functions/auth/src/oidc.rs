@@ -14,6 +14,7 @@ use serde::Serialize;
 use shared::auth::OneTimeToken;
 use shared::config::OidcProvider;
 use shared::http::{Problem, RequestInfo};
+use shared::metrics::Count;
 use shared::models::User;
 use shared::models::audit::AuditEntry;
 use shared::models::session::Session;
@@ -111,6 +112,7 @@ pub(crate) async fn finish_oidc_login(
     let session = Session::begin(&user, app.clock.now(), ip, info.user_agent());
     let audit = entry("session.began_by_oidc", &user, &info, config).about(session.id);
     app.store.begin_session_of(&user, &session, &audit).await?;
+    app.metrics.add(Count::Logins, 1);
     info.note_user(user.id);
     let token = Token::of(&app, &info, &user, session.id, 0)?;
     let forget = [(SET_COOKIE, cookie::forget(&app.config))];
@@ -248,6 +250,7 @@ async fn account(
             let audit = entry("user.registered_by_oidc", &user, info, config);
             let store = &app.store;
             store.create_account_of(&identity, &user, &audit).await?;
+            app.metrics.add(Count::Registrations, 1);
             Ok(user)
         }
     }

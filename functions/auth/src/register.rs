@@ -8,6 +8,7 @@ use http::header::LOCATION;
 use serde::Deserialize;
 use shared::auth::passwords;
 use shared::http::{Body, PREFIX, Problem, RequestInfo};
+use shared::metrics::Count;
 use shared::models::User;
 use shared::models::audit::AuditEntry;
 use shared::models::password::NewPassword;
@@ -53,6 +54,7 @@ pub(crate) async fn register(
     let ip = info.ip().to_string();
     let audit = AuditEntry::new("user.registered", Some(user.id), &ip);
     app.store.create_account(&user, &hash, &audit).await?;
+    app.metrics.add(Count::Registrations, 1);
 
     let location = format!("{PREFIX}/users/{}", user.id);
     let body = Json(wire::User::from(user));

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::auth::Caller;
 use shared::http::{Body, IdempotencyKey, PREFIX, Problem, Remembered, RequestInfo};
+use shared::metrics::Count;
 use shared::models::audit::AuditEntry;
 use shared::models::item::ItemStatus;
 use shared::models::order::{self, Note, OrderLine, OrderQuantity, Wish};
@@ -116,6 +117,7 @@ async fn place(
         audit: &audit,
     };
     app.store.place_order(&placing).await?;
+    app.metrics.add(Count::Orders, 1);
     tracing::info!(order.id = %order.id, "placed order {}", order.id);
     Ok(answer)
 }

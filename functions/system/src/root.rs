@@ -21,6 +21,8 @@ pub(crate) async fn get_root(State(app): State<App>, info: RequestInfo) -> Json<
         links: Links {
             api: link("/api/v1"),
             health: link("/api/v1/health"),
+            config: link("/api/v1/config"),
+            metrics: link("/metrics"),
             openapi: link("/openapi.json"),
             jwks: link("/.well-known/jwks.json"),
         },
@@ -40,6 +42,8 @@ pub(crate) struct Root {
 pub(crate) struct Links {
     api: String,
     health: String,
+    config: String,
+    metrics: String,
     openapi: String,
     jwks: String,
 }

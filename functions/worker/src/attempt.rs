@@ -9,6 +9,7 @@ use serde_json::Value;
 use shared::metrics::Count;
 use shared::store::meter::{self, Usage};
 use shared::store::tasks::{Claim, Ending, LEASE, StoredTask, TaskError};
+use shared::trace::Trace;
 use shared::{Error, Result};
 use uuid::Uuid;
 
@@ -27,7 +28,9 @@ const UNKNOWN_WAITS: i64 = 300;
 /// Runs a task, unless another does or has.
 pub(crate) async fn run(worker: &Worker, id: Uuid) -> Fate {
     let usage = Arc::new(Usage::default());
-    meter::metered(usage.clone(), run_metered(worker, id, &usage)).await
+    let fate = meter::metered(usage.clone(), run_metered(worker, id, &usage)).await;
+    worker.app.metrics.used(&usage);
+    fate
 }
 
 async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
@@ -48,18 +51,20 @@ async fn run_metered(worker: &Worker, id: Uuid, usage: &Usage) -> Fate {
         }
     };
     worker.app.metrics.add(Count::TasksStarted, 1);
+    let trace = task.trace.clone().unwrap_or_default();
     let done = if task.attempts > RETRIES + 1 {
         // Each attempt has ended without a word, as when the instance runs out of memory. Enough.
         let cause = because("its worker died each time");
         Err(Error::Refused(cause))
     } else {
-        attempt(worker, &task, PATIENCE.saturating_sub(begun.elapsed())).await
+        let patience = PATIENCE.saturating_sub(begun.elapsed());
+        trace.clone().scope(attempt(worker, &task, patience)).await
     };
     let ending = ending(&task, done);
 
     let ended = store.end_task(&task, &ending).await;
     let spent = begun.elapsed();
-    log(&task, &ending, spent, usage);
+    log(&task, &trace, &ending, spent, usage);
     match ended {
         Ok(true) => {}
         Ok(false) => {
@@ -124,21 +129,22 @@ fn cause(error: &Error) -> String {
 }
 
 /// One line an attempt. Nothing of the payload is in it.
-fn log(task: &StoredTask, ending: &Ending, spent: Duration, usage: &Usage) {
+fn log(task: &StoredTask, trace: &Trace, ending: &Ending, spent: Duration, usage: &Usage) {
     let StoredTask {
         id, kind, attempts, ..
     } = task;
     let duration_ms = (spent.as_secs_f64() * 100_000.0).round() / 100.0;
     let db_trips = usage.round_trips();
+    let (trace, request) = (&trace.id, &trace.request);
     match ending {
         Ending::Succeeded(_) => {
-            tracing::info!(task.id = %id, kind, attempts, duration_ms, db_trips, "task succeeded");
+            tracing::info!(task.id = %id, kind, attempts, duration_ms, trace, request, db_trips, "task succeeded");
         }
         Ending::Again(error, after) => {
-            tracing::warn!(task.id = %id, kind, attempts, duration_ms, db_trips, cause = error.cause, after, "task will be tried again");
+            tracing::warn!(task.id = %id, kind, attempts, duration_ms, trace, request, db_trips, cause = error.cause, after, "task will be tried again");
         }
         Ending::Failed(error) => {
-            tracing::error!(task.id = %id, kind, attempts, duration_ms, db_trips, cause = error.cause, "task failed");
+            tracing::error!(task.id = %id, kind, attempts, duration_ms, trace, request, db_trips, cause = error.cause, "task failed");
         }
     }
 }

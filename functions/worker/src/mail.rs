@@ -13,6 +13,7 @@ use lettre::{Address, Message};
 use serde_json::{Value, json};
 use shared::lambda::StartError;
 use shared::models::text::Email;
+use shared::trace::Trace;
 use shared::{App, Context, Error, Result};
 use uuid::Uuid;
 
@@ -21,6 +22,9 @@ use self::transport::Transport;
 
 /// Keeps programs that answer mail, as those of people on holiday, from answering ours (RFC 3834, section 5).
 const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
+
+/// Says which request a mail goes back to, for whoever is shown it and looks into the log.
+const TRACE_PARENT: HeaderName = HeaderName::new_from_ascii_str("Traceparent");
 
 /// Sends letters. Cheap to clone; an instance needs one, because it keeps connections open.
 #[derive(Clone)]
@@ -76,6 +80,7 @@ impl Envelope {
     pub(crate) async fn send(self, letter: &Letter) -> Result<Value> {
         let Self { task, from, to, .. } = self;
         let domain = from.email.domain().to_owned();
+        let trace = Trace::current().unwrap_or_default();
         let message = Message::builder()
             .from(from)
             .to(to)
@@ -86,6 +91,7 @@ impl Envelope {
                 AUTO_SUBMITTED,
                 "auto-generated".to_owned(),
             ))
+            .raw_header(HeaderValue::new(TRACE_PARENT, trace.parent()))
             .multipart(MultiPart::alternative_plain_html(
                 letter.text()?,
                 letter.html()?,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::{Context, Error, RateLimit, Result};
+use crate::trace::Trace;
 
 #[derive(Clone, Debug)]
 pub struct RequestInfo(Arc<Inner>);
@@ -20,7 +21,7 @@ struct Inner {
     id: String,
     ip: IpAddr,
     user_agent: Option<String>,
-    trace_id: Option<String>,
+    trace: Trace,
     path: String,
     domain: Option<String>,
     user: OnceLock<Uuid>,
@@ -38,11 +39,12 @@ impl RequestInfo {
         let headers = request.headers();
         let id = header(headers, "x-request-id").filter(|id| is_request_id(id));
         let id = id.or_else(|| gateway?.request_id.as_deref());
+        let id = id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
         Self(Arc::new(Inner {
-            id: id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
+            trace: Trace::of_request(headers, &id),
+            id,
             ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             user_agent: header(headers, "user-agent").map(|ua| ua.chars().take(256).collect()),
-            trace_id: header(headers, "x-amzn-trace-id").and_then(trace_root),
             path: request.uri().path().to_owned(),
             domain: gateway.and_then(|context| context.domain_name.clone()),
             user: OnceLock::new(),
@@ -91,8 +93,8 @@ impl RequestInfo {
         }
     }
 
-    pub fn trace_id(&self) -> Option<&str> {
-        self.0.trace_id.as_deref()
+    pub fn trace(&self) -> &Trace {
+        &self.0.trace
     }
 
     /// Names the user in the log line, where the caller is known by something else than a token.
@@ -136,14 +138,6 @@ fn is_request_id(id: &str) -> bool {
     (8..=36).contains(&id.len()) && id.bytes().all(allowed)
 }
 
-/// `1-5759e988-bd862e3fe1be46a994272793` of `Root=1-…;Parent=…;Sampled=1`.
-fn trace_root(header: &str) -> Option<String> {
-    let root = header
-        .split(';')
-        .find_map(|part| part.trim().strip_prefix("Root="))?;
-    is_request_id(root).then(|| root.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,13 +148,5 @@ mod tests {
         assert!(!is_request_id("short"));
         assert!(!is_request_id("with spaces in it"));
         assert!(!is_request_id(&"x".repeat(37)));
-    }
-
-    #[test]
-    fn the_trace_is_the_root() {
-        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
-        let root = trace_root(header);
-        assert_eq!(root.as_deref(), Some("1-5759e988-bd862e3fe1be46a994272793"));
-        assert_eq!(trace_root("nonsense"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -26,6 +26,7 @@ use super::{RequestInfo, problem};
 use crate::App;
 use crate::config::{Config, Origins};
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::store::meter::{self, Usage};
 
 /// Where the API's routes begin; a few public ones have no prefix.
@@ -44,11 +45,11 @@ pub fn wrap(app: App, routes: OpenApiRouter<App>) -> Router {
         .layer(middleware::from_fn(survive))
         .layer(CompressionLayer::new().compress_when(worth_compressing))
         .layer(cors(&app.config))
-        .layer(middleware::from_fn(answer))
+        .layer(middleware::from_fn_with_state(app.metrics.clone(), answer))
         .with_state(app)
 }
 
-async fn answer(mut request: Request, next: Next) -> Response {
+async fn answer(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let info = RequestInfo::of(&request);
     let method = request.method().clone();
@@ -57,7 +58,8 @@ async fn answer(mut request: Request, next: Next) -> Response {
 
     let usage = Arc::new(Usage::default());
     let work = tokio::time::timeout(PATIENCE, next.run(request));
-    let response = meter::metered(usage.clone(), work).await;
+    let work = meter::metered(usage.clone(), work);
+    let response = info.trace().clone().scope(work).await;
     let response = response.unwrap_or_else(|_| {
         Error::Unavailable(anyhow::Error::msg("the handler took too long")).into_response()
     });
@@ -66,7 +68,10 @@ async fn answer(mut request: Request, next: Next) -> Response {
     let spent = started.elapsed();
     decorate(response.headers_mut(), &info, spent);
     let route = route.as_ref().map_or("-", MatchedPath::as_str);
-    log(&method, route, &response, &info, &usage, spent);
+    let code = response.extensions().get::<Code>().map(|code| code.0);
+    metrics.answered(&method, route, response.status(), code, spent);
+    metrics.used(&usage);
+    log(&method, route, &response, code, &info, &usage, spent);
     response.extensions_mut().insert(usage);
     response
 }
@@ -179,6 +184,7 @@ fn log(
     method: &Method,
     route: &str,
     response: &Response,
+    code: Option<&'static str>,
     info: &RequestInfo,
     usage: &Usage,
     spent: Duration,
@@ -188,12 +194,12 @@ fn log(
         method = method.as_str(),
         route,
         status,
-        code = response.extensions().get::<Code>().map(|code| code.0),
+        code,
         duration_ms = (spent.as_secs_f64() * 100_000.0).round() / 100.0,
         ip = %info.ip(),
         user = info.user().map(tracing::field::display),
         request = info.id(),
-        trace = info.trace_id(),
+        trace = info.trace().id,
         db_trips = usage.round_trips(),
         rcu = usage.read_units(),
         wcu = usage.write_units(),

@@ -13,6 +13,7 @@ pub mod password;
 pub mod role;
 pub mod search;
 pub mod session;
+pub mod setting;
 pub mod text;
 pub mod time;
 pub mod user;

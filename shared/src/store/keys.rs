@@ -9,6 +9,7 @@ use crate::models::Role;
 use crate::models::item::{ItemStatus, Tag};
 use crate::models::one_time_token::Purpose;
 use crate::models::order::OrderStatus;
+use crate::models::setting::SettingKey;
 use crate::models::text::{Email, Username};
 
 /// The primary key of an item.
@@ -312,6 +313,31 @@ pub fn category_tree() -> Key {
         pk: categories(),
         sk,
     }
+}
+
+/// The partition of all settings.
+pub fn settings() -> String {
+    "CONFIG".to_owned()
+}
+
+pub fn setting(key: &SettingKey) -> Key {
+    let sk = key.to_string();
+    Key { pk: settings(), sk }
+}
+
+/// What all instances have counted is split for the same reason as counters.
+pub const METRIC_SHARDS: u8 = 4;
+
+/// The partition of a part of what was counted.
+pub fn metrics(shard: u8) -> String {
+    format!("METRICS#{shard}")
+}
+
+/// A row of what was counted.
+pub fn metric(shard: u8, row: &str) -> Key {
+    let sk = row.to_owned();
+    let pk = metrics(shard);
+    Key { pk, sk }
 }
 
 /// The partition of all tags that an active item has.

@@ -47,11 +47,19 @@ impl Usage {
     }
 
     pub fn read_units(&self) -> f64 {
-        self.read_tenths.load(Ordering::Relaxed) as f64 / 10.0
+        self.read_tenths() as f64 / 10.0
     }
 
     pub fn write_units(&self) -> f64 {
-        self.write_tenths.load(Ordering::Relaxed) as f64 / 10.0
+        self.write_tenths() as f64 / 10.0
+    }
+
+    pub(crate) fn read_tenths(&self) -> u64 {
+        self.read_tenths.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn write_tenths(&self) -> u64 {
+        self.write_tenths.load(Ordering::Relaxed)
     }
 }
 

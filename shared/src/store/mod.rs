@@ -17,6 +17,7 @@ pub mod keys;
 mod listing;
 mod load;
 pub mod meter;
+pub mod metrics;
 pub mod oidc;
 pub mod one_time_tokens;
 pub mod orders;
@@ -24,6 +25,7 @@ pub mod preferences;
 pub mod rates;
 pub mod search;
 pub mod sessions;
+pub mod settings;
 mod tags;
 pub mod tasks;
 mod transaction;
@@ -93,6 +95,11 @@ impl Store {
     /// The task queue, for the worker, which receives from it.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// One read of an item that is always there, to see whether the table answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.get(Table::App, &keys::jwks()).await.map(|_| ())
     }
 
     fn name(&self, table: Table) -> Result<&str> {

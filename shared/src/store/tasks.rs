@@ -22,6 +22,7 @@ use crate::metrics::Count;
 use crate::models::audit::AuditEntry;
 use crate::models::page::{Page, Slice};
 use crate::tasks::{BATCH, MOST_DELAY, Outgoing, Status, Task};
+use crate::trace::Trace;
 
 /// How long a worker may hold a task before another may take it over, in seconds.
 pub const LEASE: i64 = 60;
@@ -54,6 +55,9 @@ pub struct StoredTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Uuid>,
     pub created_at: Timestamp,
+    /// Whence it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
     /// How often a worker has claimed it, since it was written or retried by hand.
     pub attempts: u32,
     /// Percent, as far as the task tells.
@@ -184,6 +188,7 @@ impl NewTask {
             status: Status::Pending,
             owner: self.owner,
             created_at,
+            trace: Trace::current(),
             attempts: 0,
             progress: 0,
             started_at: None,

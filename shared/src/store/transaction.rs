@@ -6,6 +6,7 @@
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::change::Change;
 use super::keys::Key;
@@ -25,6 +26,8 @@ pub struct Transaction<'a> {
     announced: Vec<Outgoing>,
     /// How many of its writes are new tasks.
     queued: usize,
+    /// By which DynamoDB knows it again. Without it the SDK makes one for each commit.
+    token: Option<Uuid>,
     /// The first mistake in building it, told by `commit`.
     broken: Option<Error>,
 }
@@ -38,6 +41,7 @@ impl<'a> Transaction<'a> {
             dispensable: Vec::new(),
             announced: Vec::new(),
             queued: 0,
+            token: None,
             broken: None,
         }
     }
@@ -160,6 +164,12 @@ impl<'a> Transaction<'a> {
         self
     }
 
+    /// Happens once under this name, for ten minutes: another attempt after a lost answer changes nothing.
+    pub(super) fn once(mut self, token: Uuid) -> Self {
+        self.token = Some(token);
+        self
+    }
+
     /// Writes the tasks that an event causes.
     pub fn event(self, event: Event) -> Self {
         let tasks = event.tasks();
@@ -195,7 +205,9 @@ impl<'a> Transaction<'a> {
         let mut attempt = 0;
         loop {
             let request = self.store.client.transact_write_items();
-            let request = request.set_transact_items(Some(self.writes.clone()));
+            let request = request
+                .set_client_request_token(self.token.map(|token| token.to_string()))
+                .set_transact_items(Some(self.writes.clone()));
             let Err(error) = request.send().await else {
                 break;
             };

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 ///
 /// Answers without asking anything else.
 #[utoipa::path(
-    get, path = "/health", tag = "system",
+    get, path = "", tag = "system",
     responses((status = 200, description = "The function runs", body = Health))
 )]
 pub(crate) async fn get_health() -> Json<Health> {
