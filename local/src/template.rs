@@ -1,8 +1,8 @@
 //! What the local bundle needs to know of `template.yaml`, the deployed truth: its tables, queues, buckets, schedules
 //! and functions.
 //!
-//! Whatever is read here and cannot be understood is an error that names it. What is not needed locally (IAM, alarms,
-//! logs) is passed over.
+//! Whatever is read here and cannot be understood is an error that names it. What is not needed locally (alarms, logs)
+//! is passed over.
 
 mod node;
 mod read;
@@ -117,6 +117,20 @@ pub struct Function {
     pub triggers: Vec<Trigger>,
     /// Its environment: the template's globals with its own on top.
     pub variables: BTreeMap<String, Variable>,
+    /// What it may do, which the local AWS does not ask for, and the tests do.
+    pub permissions: Vec<Permission>,
+}
+
+/// A statement of a function's policies, which allows something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Permission {
+    pub id: String,
+    /// `dynamodb:GetItem`, say.
+    pub actions: Vec<String>,
+    /// By logical id, with what follows it in an ARN: `AppTable`, `AppTable/index/owned`, `FilesBucket/files/*`.
+    pub resources: Vec<String>,
+    /// Which partition keys, if not all: patterns with `*`.
+    pub leading_keys: Vec<String>,
 }
 
 /// A route of the HTTP API, as the template writes it.

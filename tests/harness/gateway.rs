@@ -7,7 +7,7 @@ use local::template::{Function, Template};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::Answer;
+use crate::{Answer, permissions};
 
 /// A router per function, by its name.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ impl Gateway {
     }
 
     pub async fn send_to(&self, function: &str, event: &Value) -> Answer {
-        answer(self.0[function].clone(), event).await
+        permissions::as_function(function, answer(self.0[function].clone(), event)).await
     }
 }
 

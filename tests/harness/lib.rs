@@ -17,6 +17,7 @@ pub mod faults;
 mod gateway;
 mod instance;
 mod mail;
+pub mod permissions;
 mod runtime_api;
 mod stage;
 mod stripe;

@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 use worker::Worker;
 
-use crate::{Actor, Answer, Gateway};
+use crate::{Actor, Answer, Gateway, permissions};
 
 /// The password of every actor.
 pub const PASSWORD: &str = "Correct-horse-7";
@@ -120,6 +120,10 @@ impl Stage {
         let variables: BTreeMap<_, _> = variables.collect();
         let config = Config::from_lookup(|name| variables.get(name).cloned());
         let app = App::new(config.expect("the configuration is right")).expect("the app starts");
+        let names = tables.iter().chain(&queues);
+        let names = names.map(|(id, name)| (name.clone(), id.clone()));
+        let names = names.chain([(bucket.clone(), "FilesBucket".to_owned())]);
+        let app = permissions::guarded(&app, &TEMPLATE, names.collect());
         create_bucket(&app).await;
         // Rate limits count by the minute: no story shall begin at the end of one.
         app.clock.advance(60 - app.clock.seconds() % 60);
@@ -235,7 +239,7 @@ impl Stage {
 
     /// Gives one event to the worker.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        worker::handle(self.worker.clone(), event).await
+        permissions::as_function("worker", worker::handle(self.worker.clone(), event)).await
     }
 
     /// Lets time pass: sets the clock ahead, and ends the time for which messages are hidden.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::node::Node;
 use super::{
-    Attribute, AttributeKind, Bucket, Function, Index, Key, Notification, Projection, Queue,
-    Redrive, Route, Schedule, Table, Template, Trigger, Variable,
+    Attribute, AttributeKind, Bucket, Function, Index, Key, Notification, Permission, Projection,
+    Queue, Redrive, Route, Schedule, Table, Template, Trigger, Variable,
 };
 use crate::schedule::Timing;
 
@@ -269,6 +269,12 @@ fn function(
             }
         }
     }
+    let mut permissions = Vec::new();
+    for policy in list(properties.get("Policies"))? {
+        for statement in list(policy.get("Statement"))? {
+            permissions.push(permission(&statement)?);
+        }
+    }
     Ok(Function {
         id,
         name,
@@ -276,7 +282,56 @@ fn function(
         routes,
         triggers,
         variables,
+        permissions,
     })
+}
+
+/// A list, or one that stands for itself, or nothing.
+fn list(node: Option<Node>) -> Result<Vec<Node>> {
+    match node {
+        None => Ok(Vec::new()),
+        Some(node) => node.items().or_else(|_| Ok(vec![node])),
+    }
+}
+
+/// Of `!If [Condition, Statement, …]` it is the first that counts: what a deployment may have.
+fn permission(node: &Node) -> Result<Permission> {
+    let choice = node.call().filter(|(function, _)| function == "Fn::If");
+    if let Some((_, choices)) = choice {
+        let choices = choices.items()?;
+        let chosen = choices.get(1);
+        return permission(chosen.ok_or_else(|| node.error("has nothing to choose from"))?);
+    }
+    let effect = node.need("Effect")?;
+    if effect.text()? != "Allow" {
+        return Err(effect.error("must be Allow: only what is allowed is understood here"));
+    }
+    let texts = |node: Option<Node>| list(node)?.iter().map(Node::text).collect::<Result<_>>();
+    let keys = [
+        "Condition",
+        "ForAllValues:StringLike",
+        "dynamodb:LeadingKeys",
+    ];
+    Ok(Permission {
+        id: node.need("Sid")?.text()?,
+        actions: texts(Some(node.need("Action")?))?,
+        resources: list(Some(node.need("Resource")?))?
+            .iter()
+            .map(resource)
+            .collect::<Result<_>>()?,
+        leading_keys: texts(node.find(&keys))?,
+    })
+}
+
+/// What a resource of a statement is called here. One that is not of this template is called by its text.
+fn resource(node: &Node) -> Result<String> {
+    match node.call() {
+        Some((function, text)) if function == "Fn::Sub" => {
+            Ok(text.text()?.replacen("${", "", 1).replacen(".Arn}", "", 1))
+        }
+        Some((function, id)) if function == "Ref" => id.text(),
+        _ => node.arn_of(),
+    }
 }
 
 fn variable(value: &Node, parameters: &BTreeMap<String, Option<String>>) -> Result<Variable> {
