@@ -32,3 +32,4 @@ mod system;
 mod tasks;
 mod tokens;
 mod users;
+mod versions;
