@@ -20,6 +20,7 @@ mod limits;
 mod mail;
 mod oauth;
 mod oidc;
+mod operations;
 mod orders;
 mod payments;
 mod people;
