@@ -59,7 +59,8 @@ const TO_COME: [&str; 11] = [
     "Orders",
 ];
 
-/// A metric with its dimensions. What refers to something in the template is written as in `!Sub`: `${TaskQueue.QueueName}`.
+/// A metric with its dimensions. What refers to something in the template is written as in `!Sub`:
+/// `${TaskQueue.QueueName}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Metric {
     namespace: String,

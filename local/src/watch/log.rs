@@ -64,28 +64,29 @@ fn request(rest: &mut Fields, paint: Paint, method: &str, route: &str) -> String
     told.extend(rest.text("code"));
     told.extend(rest.measures());
     // Here it is always this machine's, and there is no X-Ray.
-    let _ = (rest.text("ip"), rest.text("trace"));
+    for known in ["ip", "trace"] {
+        rest.0.remove(known);
+    }
     for name in ["user", "request"] {
         let id = rest.text(name);
         told.extend(id.map(|id| paint.dim(&format!("{name} {id}"))));
     }
-    told.extend(rest.others("").map(|other| paint.dim(&other)));
+    told.extend(rest.others("").iter().map(|other| paint.dim(other)));
     told.join(" ")
 }
 
 /// `task welcome_mail succeeded 12.3 ms 3 trips attempts 1 task.id 019f…`, or whatever else a function says.
 fn happening(rest: &mut Fields, paint: Paint) -> String {
     let message = rest.text("message").unwrap_or_default();
-    let ending = message.strip_prefix("task ").map(str::to_owned);
-    let mut told = match (ending, rest.text("kind")) {
+    let ending = message.strip_prefix("task ");
+    let kind = ending.and_then(|_| rest.text("kind"));
+    let mut told = match (ending, kind) {
         (Some(ending), Some(kind)) => vec![format!("task {kind} {ending}")],
-        (_, kind) => [Some(message.clone()), kind]
-            .into_iter()
-            .flatten()
-            .collect(),
+        _ => vec![message.clone()],
     };
     told.extend(rest.measures());
-    told.extend(rest.others(&message).map(|other| paint.dim(&other)));
+    let others = rest.others(&message);
+    told.extend(others.iter().map(|other| paint.dim(other)));
     told.join(" ")
 }
 
@@ -106,7 +107,7 @@ impl Fields {
                 Some(number) => number.to_string(),
                 None => number.to_string(),
             },
-            other => other.to_string(),
+            other => plain(&other.to_string()),
         })
     }
 
@@ -128,15 +129,17 @@ impl Fields {
         names.into_iter().filter_map(measure).collect()
     }
 
-    /// All other fields, each with its name, but those that `told` has in it already.
-    fn others(&mut self, told: &str) -> impl Iterator<Item = String> {
+    /// All other fields, each with its name, but texts that `told` has in it already.
+    fn others(&mut self, told: &str) -> Vec<String> {
         let mut names: Vec<_> = self.0.keys().cloned().collect();
         names.sort();
-        let values = names.into_iter().filter_map(|name| {
+        let other = |name: String| {
+            let is_text = self.0.get(&name)?.is_string();
             let value = self.text(&name)?;
-            (!told.contains(&value)).then(|| format!("{name} {value}"))
-        });
-        values.collect::<Vec<_>>().into_iter()
+            let is_told = is_text && told.contains(&value);
+            (!is_told).then(|| format!("{name} {value}"))
+        };
+        names.into_iter().filter_map(other).collect()
     }
 }
 
@@ -224,6 +227,10 @@ mod tests {
             (
                 r#"{"level":"INFO","message":"placed order 019f-o","order.id":"019f-o"}"#,
                 "12:04:31 INFO  placed order 019f-o",
+            ),
+            (
+                r#"{"level":"WARN","message":"sent 3 due tasks again","sent":3,"oldest":30}"#,
+                "12:04:31 WARN  sent 3 due tasks again oldest 30 sent 3",
             ),
             (
                 r#"{"level":"ERROR","message":"panic: at the disco","place":"src/x.rs:1:2"}"#,
