@@ -14,7 +14,7 @@ use local::processes::Family;
 use local::provision::{self, References};
 use local::pump::{self, Source};
 use local::template::Template;
-use local::watch::{self, Profile, Watch};
+use local::watch::{self, Logs, Profile, Watch};
 use local::{demo, shell, superuser};
 use shared::{App, Config};
 use tokio::net::TcpStream;
@@ -274,7 +274,13 @@ async fn start_watch(
     watch::build(&family, root, template, profile).await?;
     console::done("build", "the functions are up to date");
 
-    let watch = Watch::start(family, &tool, root, options.port, profile, variables).await?;
+    let logs = if options.json_logs {
+        Logs::Json
+    } else {
+        Logs::Readable
+    };
+    let port = options.port;
+    let watch = Watch::start(family, &tool, root, port, profile, variables, logs).await?;
     let silent = watch.warm(template).await;
     if silent.is_empty() {
         console::done("functions", "all answer");

@@ -63,6 +63,10 @@ struct Options {
     #[arg(long, conflicts_with = "release")]
     no_watch: bool,
 
+    /// Show the functions' log lines as they write them, which is what CloudWatch gets.
+    #[arg(long, conflicts_with = "no_watch")]
+    json_logs: bool,
+
     /// The folder for the data, the secret and the mails, instead of .local/.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data: Option<PathBuf>,

@@ -4,6 +4,7 @@
 //! virtual workspace cargo resolves the features of all members together, and so does the build here: with any other
 //! choice of packages the first request would compile everything again.
 
+mod log;
 mod output;
 
 use std::path::Path;
@@ -32,6 +33,16 @@ pub enum Profile {
     #[default]
     Debug,
     Release,
+}
+
+/// How the functions' log lines are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Logs {
+    /// For eyes.
+    #[default]
+    Readable,
+    /// As the functions write them.
+    Json,
 }
 
 /// How long it may take until the port answers, and until a function that is built answers its first call.
@@ -86,6 +97,7 @@ impl Watch {
         port: u16,
         profile: Profile,
         variables: &Variables,
+        logs: Logs,
     ) -> Result<Self> {
         let mut command = family.command(&cargo_lambda.program);
         command
@@ -108,7 +120,7 @@ impl Watch {
             .with_context(|| format!("{} cannot be started", cargo_lambda.program.display()))?;
         let mut watch = Self {
             url: format!("http://127.0.0.1:{port}"),
-            pipes: output::pass_on(&mut child),
+            pipes: output::pass_on(&mut child, logs),
             child,
             family,
         };

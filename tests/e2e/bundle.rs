@@ -79,9 +79,15 @@ impl Bundle {
 
     /// Starts the bundle and waits until it says that it is ready. Answers how long that took.
     pub(crate) fn start(&self) -> Duration {
+        self.start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(&self, more: &[&str]) -> Duration {
         let started = Instant::now();
         let arguments = self.arguments();
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let arguments = arguments.iter().map(String::as_str);
+        let arguments: Vec<_> = arguments.chain(more.iter().copied()).collect();
         let mut child = self
             .command(&arguments)
             .spawn()

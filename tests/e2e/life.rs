@@ -24,7 +24,8 @@ pub(crate) fn ctrl_c_leaves_nothing_behind(bundle: &Bundle) {
 }
 
 pub(crate) fn a_second_start_keeps_the_data(bundle: &Bundle) {
-    let took = bundle.start();
+    // For `stories::each_request_is_one_short_line_of_log`.
+    let took = bundle.start_with(&["--json-logs"]);
     println!("a second start took {:.1} s", took.as_secs_f64());
     let token = bundle.log_in();
     let me = bundle.get("/api/v1/users/me", Some(&token)).expect(200);

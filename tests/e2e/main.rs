@@ -75,8 +75,8 @@ fn main() -> ExitCode {
             stories::requests_at_once_are_all_answered,
         ),
         trial(
-            "stories::each_request_is_one_short_line_of_log",
-            stories::each_request_is_one_short_line_of_log,
+            "stories::each_request_is_told_in_one_readable_line",
+            stories::each_request_is_told_in_one_readable_line,
         ),
         trial(
             "metrics::instances_tell_what_they_have_counted",
@@ -129,6 +129,10 @@ fn main() -> ExitCode {
         trial(
             "life::a_second_start_keeps_the_data",
             life::a_second_start_keeps_the_data,
+        ),
+        trial(
+            "stories::each_request_is_one_short_line_of_log",
+            stories::each_request_is_one_short_line_of_log,
         ),
         trial(
             "life::a_killed_cargo_dev_is_cleaned_up_by_the_next",

@@ -96,6 +96,38 @@ pub(crate) fn requests_at_once_are_all_answered(bundle: &Bundle) {
     });
 }
 
+pub(crate) fn each_request_is_told_in_one_readable_line(bundle: &Bundle) {
+    let token = bundle.log_in();
+    let told = |output: &str| {
+        let lines = output.lines();
+        let lines = lines.filter(|line| line.contains(" INFO  GET /api/v1/users/me 200 "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = told(&bundle.output()).len();
+    bundle.get("/api/v1/users/me", Some(&token)).expect(200);
+    std::thread::sleep(Duration::from_millis(500));
+    let lines = told(&bundle.output());
+    assert_eq!(lines.len(), before + 1, "{}", bundle.output());
+    let line = lines.last().unwrap();
+    println!("{line}");
+    for part in [" ms 1 trip 2 rcu 0 wcu user ", " request "] {
+        assert!(line.contains(part), "{part} is missing: {line}");
+    }
+    let output = bundle.output();
+    // Tasks are told in the same way; metrics are not, and this is no terminal.
+    assert!(
+        output.contains(" INFO  task verification_mail succeeded "),
+        "{output}"
+    );
+    assert!(!output.contains("\"_aws\""), "{output}");
+    assert!(!output.contains("{\"level\""), "{output}");
+    assert!(!line.contains('\u{1b}'), "{line}");
+    assert!(
+        !output.contains(&token) && !output.contains(PASSWORD),
+        "a secret is in the log"
+    );
+}
+
 pub(crate) fn each_request_is_one_short_line_of_log(bundle: &Bundle) {
     let token = bundle.log_in();
     let marked = |output: &str| {

@@ -14,16 +14,18 @@ mod list;
 mod search;
 mod update;
 
+mod v2;
+
 mod change;
 mod entry;
 
 use shared::App;
-use shared::http::PREFIX;
+use shared::http::{PREFIX, PREFIX_V2, deprecated};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn router() -> OpenApiRouter<App> {
-    let api = OpenApiRouter::new()
+    let v1 = OpenApiRouter::new()
         .routes(routes!(
             me::get_me,
             me::update_me,
@@ -36,7 +38,8 @@ pub fn router() -> OpenApiRouter<App> {
             preferences::put_my_preferences
         ))
         .routes(routes!(activity::list_my_activity))
-        .routes(routes!(list::list_users, create::create_user))
+        .routes(deprecated(list::DEPRECATED, routes!(list::list_users)))
+        .routes(routes!(create::create_user))
         .routes(routes!(search::search_users))
         .routes(routes!(
             get::get_user,
@@ -47,5 +50,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(activate::activate_user))
         .routes(routes!(activate::deactivate_user))
         .routes(routes!(audit::list_user_audit));
-    OpenApiRouter::new().nest(&format!("{PREFIX}/users"), api)
+    let v2 = OpenApiRouter::new().routes(routes!(v2::list::list_users_v2));
+    OpenApiRouter::new()
+        .nest(&format!("{PREFIX}/users"), v1)
+        .nest(&format!("{PREFIX_V2}/users"), v2)
 }

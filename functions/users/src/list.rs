@@ -2,16 +2,23 @@
 
 use axum::Json;
 use axum::extract::State;
+use jiff::civil::date;
 use shared::auth::CurrentUser;
-use shared::http::{FromParams, PageOf, Paging, Params, Problem, Query};
+use shared::http::{Deprecated, FromParams, PageOf, Paging, Params, Problem, Query};
 use shared::models::{Role, Scope};
 use shared::store::users::UserFilter;
 use shared::{App, Result, wire};
 use utoipa::IntoParams;
 
+pub(crate) const DEPRECATED: Deprecated = Deprecated {
+    since: date(2026, 12, 1),
+    sunset: date(2027, 12, 1),
+    successor: "/api/v2/users",
+};
+
 /// Users
 ///
-/// The newest first. Needs the scope `users:read`.
+/// The newest first. `GET /api/v2/users` takes its place. Needs the scope `users:read`.
 #[utoipa::path(
     get, path = "", tag = "users", security(("bearer" = ["users:read"])), params(Wanted, Paging),
     responses(

@@ -30,14 +30,9 @@ impl<S: Sync> FromRequestParts<S> for Paging {
 
 impl FromParams for Paging {
     fn from_params(params: &mut Params<'_>) -> Self {
-        let limit = number(
-            params,
-            "limit",
-            1..=MOST_ITEMS,
-            "a whole number from 1 to 100",
-        );
+        let limit = limit(params);
         let skip = number(params, "skip", 0..=u32::MAX, "a whole number, 0 or more");
-        let cursor = params.read("cursor", |cursor| Ok(cursor.to_owned()));
+        let cursor = cursor(params);
         if cursor.is_some() && params.has("skip") {
             params.wrong("skip", "ambiguous", "must not be sent beside cursor");
         }
@@ -47,9 +42,31 @@ impl FromParams for Paging {
         }
         Self(Slice {
             from: cursor.map_or(From::Skip(skip), From::Cursor),
-            limit: limit.unwrap_or(DEFAULT_ITEMS),
+            limit,
         })
     }
+}
+
+/// `limit` and `cursor` from the query, where nothing can be skipped. 422 for a `limit` out of its range.
+#[derive(Clone, Debug)]
+pub struct ByCursor(pub Slice);
+
+impl FromParams for ByCursor {
+    fn from_params(params: &mut Params<'_>) -> Self {
+        Self(Slice {
+            limit: limit(params),
+            from: cursor(params).map_or(From::Skip(0), From::Cursor),
+        })
+    }
+}
+
+fn limit(params: &mut Params<'_>) -> u32 {
+    let rule = "a whole number from 1 to 100";
+    number(params, "limit", 1..=MOST_ITEMS, rule).unwrap_or(DEFAULT_ITEMS)
+}
+
+fn cursor(params: &mut Params<'_>) -> Option<String> {
+    params.read("cursor", |cursor| Ok(cursor.to_owned()))
 }
 
 fn number(
@@ -85,6 +102,17 @@ struct Parameters {
     skip: Option<u32>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
+}
+
+/// What [`ByCursor`] reads, likewise.
+impl IntoParams for ByCursor {
+    fn into_params(
+        parameter_in: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
+        let mut known = Parameters::into_params(parameter_in);
+        known.retain(|parameter| parameter.name != "skip");
+        known
+    }
 }
 
 /// A page of a list.

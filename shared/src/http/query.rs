@@ -1,6 +1,7 @@
 //! Parameters of a query string.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -66,6 +67,15 @@ impl Params<'_> {
 
     pub fn flag(&mut self, name: &str) -> Option<bool> {
         self.word(name, &[("true", true), ("false", false)])
+    }
+
+    /// Notes every parameter of another name as not valid.
+    pub fn only(&mut self, names: &[&str]) {
+        let others: BTreeSet<_> = self.pairs.iter().map(|(name, _)| name.clone()).collect();
+        for other in others.iter().filter(|other| !names.contains(&&***other)) {
+            let message = format!("is not known here; there are {}", names.join(", "));
+            self.wrong(other, "unknown_field", message);
+        }
     }
 
     /// Notes a parameter that is not valid.

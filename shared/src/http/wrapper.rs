@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
-    IF_MATCH, IF_NONE_MATCH, LOCATION, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method};
 use tower_http::compression::CompressionLayer;
@@ -21,6 +21,7 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::deprecated::{DEPRECATION, SUNSET};
 use super::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAY};
 use super::{RequestInfo, problem};
 use crate::App;
@@ -31,6 +32,8 @@ use crate::store::meter::{self, Usage};
 
 /// Where the API's routes begin; a few public ones have no prefix.
 pub const PREFIX: &str = "/api/v1";
+/// Where those begin that take the place of one there. The others have no second version.
+pub const PREFIX_V2: &str = "/api/v2";
 
 /// Longest that a handler may take: less than the functions' time-out in `template.yaml`, so that the answer is ours.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -231,6 +234,9 @@ fn cors(config: &Config) -> CorsLayer {
         .expose_headers([
             ETAG,
             LOCATION,
+            LINK,
+            DEPRECATION,
+            SUNSET,
             RETRY_AFTER,
             IDEMPOTENT_REPLAY,
             X_REQUEST_ID,
