@@ -24,6 +24,7 @@ pub struct User {
     pub phone: Option<Phone>,
     pub website: Option<Website>,
     /// Below the API's root.
+    #[schema(example = "/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6")]
     pub avatar_url: Option<String>,
     pub role: Role,
     pub is_active: bool,
@@ -66,6 +67,7 @@ pub struct PublicUser {
     pub full_name: Option<Name>,
     pub desired_name: Option<Name>,
     /// Below the API's root.
+    #[schema(example = "/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6")]
     pub avatar_url: Option<String>,
     pub created_at: Timestamp,
 }

@@ -20,6 +20,7 @@ mod limits;
 mod mail;
 mod oauth;
 mod oidc;
+mod openapi;
 mod orders;
 mod payments;
 mod people;

@@ -22,6 +22,8 @@ pub(crate) async fn get_root(State(app): State<App>, info: RequestInfo) -> Json<
             api: link("/api/v1"),
             health: link("/api/v1/health"),
             openapi: link("/openapi.json"),
+            docs: link("/docs"),
+            redoc: link("/redoc"),
             jwks: link("/.well-known/jwks.json"),
         },
     })
@@ -38,8 +40,16 @@ pub(crate) struct Root {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Links {
+    #[schema(example = "https://api.example.com/api/v1")]
     api: String,
+    #[schema(example = "https://api.example.com/api/v1/health")]
     health: String,
+    #[schema(example = "https://api.example.com/openapi.json")]
     openapi: String,
+    #[schema(example = "https://api.example.com/docs")]
+    docs: String,
+    #[schema(example = "https://api.example.com/redoc")]
+    redoc: String,
+    #[schema(example = "https://api.example.com/.well-known/jwks.json")]
     jwks: String,
 }

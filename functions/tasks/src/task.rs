@@ -39,9 +39,11 @@ pub(crate) struct Task {
 struct TaskFailure {
     #[schema(example = "unavailable")]
     code: String,
+    #[schema(example = "A service that this needs does not answer; try again.")]
     message: String,
     /// What happened in detail; for administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "send the mail: connection refused")]
     cause: Option<String>,
 }
 

@@ -106,6 +106,7 @@ pub struct PageOf<T> {
     #[schema(example = 1)]
     pub pages: u32,
     /// What to send as `cursor` for the next page; null on the last.
+    #[schema(example = "eyJpZCI6IjAxOThjOGY1In0")]
     pub next_cursor: Option<String>,
 }
 
