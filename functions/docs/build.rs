@@ -15,6 +15,10 @@ use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells by it where to write"
+)]
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=pages");

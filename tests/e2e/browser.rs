@@ -125,13 +125,15 @@ impl Browser {
         std::fs::write(folder.join(format!("{name}.png")), image).unwrap();
     }
 
-    /// What the console has said since it was asked last.
-    pub(crate) fn console(&self) -> Vec<String> {
+    /// What the console has warned of, or called an error, since it was asked last.
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let entries = self.log("browser").into_iter();
-        entries.map(|entry| entry["message"].to_string()).collect()
+        let serious =
+            entries.filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING");
+        serious.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// Where requests went since it was asked last.
+    /// Where requests went since it was asked last. Those of the empty page that a browser opens with stay in itself.
     pub(crate) fn requests(&self) -> Vec<String> {
         let events = self.log("performance").into_iter();
         let events = events.filter_map(|entry| {
@@ -139,7 +141,8 @@ impl Browser {
             let message = &event["message"];
             let is_request = message["method"] == "Network.requestWillBeSent";
             let url = message["params"]["request"]["url"].as_str();
-            url.filter(|_| is_request).map(str::to_owned)
+            let goes_out = is_request && url?.split_once(':')?.0 != "chrome";
+            url.filter(|_| goes_out).map(str::to_owned)
         });
         events.collect()
     }

@@ -9,7 +9,7 @@ use utoipa::openapi::{Content, OpenApi, RefOr, Schema};
 use crate::rules::operations;
 
 /// Deeper than any body; what refers to itself ends here.
-const DEEPEST: u32 = 8;
+const DEEPEST: u32 = 16;
 
 /// Gives each body of a request or a response an example: at its schema if that is one of ours, so that it stands there
 /// once, and else at the body.
@@ -52,14 +52,18 @@ pub(crate) fn fill(document: &mut OpenApi) {
 fn contents(operation: &mut Operation) -> Vec<&mut Content> {
     let mut contents = Vec::new();
     if let Some(RefOr::T(body)) = &mut operation.request_body {
-        contents.extend(body.content.values_mut());
+        contents.extend(body.content.iter_mut());
     }
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
-            contents.extend(response.content.values_mut());
+            contents.extend(response.content.iter_mut());
         }
     }
-    let described = contents.into_iter().filter_map(|content| match content {
+    // Nobody reads the bytes of an image.
+    let texts = contents
+        .into_iter()
+        .filter(|(kind, _)| !kind.starts_with("image/"));
+    let described = texts.filter_map(|(_, content)| match content {
         RefOr::T(content) => Some(content),
         RefOr::Ref(_) => None,
     });

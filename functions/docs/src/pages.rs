@@ -28,11 +28,12 @@ static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 /// This document as a page that sends requests too: log in with *Authorize*, and choose *Try it out*.
 #[utoipa::path(
     get, path = "/docs", tag = "docs",
-    responses((status = 200, description = "The page", body = String, content_type = "text/html"))
+    responses((status = 200, description = "The page", body = String, content_type = "text/html",
+        example = "<!doctype html>…"))
 )]
 pub(crate) async fn get_docs(State(app): State<App>, info: RequestInfo) -> Response {
     let html = include_str!(concat!(env!("OUT_DIR"), "/docs.html"));
-    page(html, &app, &info, "'self'", "")
+    page(html, &app, &info, "", "")
 }
 
 /// Redoc
@@ -40,12 +41,13 @@ pub(crate) async fn get_docs(State(app): State<App>, info: RequestInfo) -> Respo
 /// This document as a page to read.
 #[utoipa::path(
     get, path = "/redoc", tag = "docs",
-    responses((status = 200, description = "The page", body = String, content_type = "text/html"))
+    responses((status = 200, description = "The page", body = String, content_type = "text/html",
+        example = "<!doctype html>…"))
 )]
 pub(crate) async fn get_redoc(State(app): State<App>, info: RequestInfo) -> Response {
     let html = include_str!(concat!(env!("OUT_DIR"), "/redoc.html"));
     // It writes its styles at run time, and searches in a worker that it writes too.
-    page(html, &app, &info, "'unsafe-inline'", "worker-src blob:; ")
+    page(html, &app, &info, " 'unsafe-inline'", "worker-src blob:; ")
 }
 
 /// What pages are made of
@@ -56,8 +58,8 @@ pub(crate) async fn get_redoc(State(app): State<App>, info: RequestInfo) -> Resp
     params(("file" = String, Path, description = "As the pages name it", example = "page.0123abcd.css")),
     responses(
         (status = 200, description = "The file", content(
-            (String = "text/css"),
-            (String = "text/javascript"),
+            (String = "text/css", example = json!("body { margin: 0; }")),
+            (String = "text/javascript", example = json!("Redoc.init(…)")),
         )),
         (status = 404, description = "No file has this name", body = shared::http::Problem),
     )
@@ -90,7 +92,7 @@ fn page(html: &'static str, app: &App, info: &RequestInfo, style: &str, more: &s
     // Requests go to where the document says that the API is, which need not be where the page was opened.
     let api = info.public_url(&app.config);
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self' {style}; img-src 'self' data:; \
+        "default-src 'none'; script-src 'self'; style-src 'self'{style}; img-src 'self' data:; \
          connect-src 'self' {api}; {more}base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let headers = [

@@ -1,5 +1,7 @@
 //! Each kind of problem once, so that responses can show the document that a client gets.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use shared::error::{Error, FieldError, RateLimit};
 use shared::http::Problem;
@@ -79,14 +81,23 @@ pub(crate) fn codes_in(description: &str, status: u16) -> Vec<&'static str> {
     codes.collect()
 }
 
-/// The body of a problem.
-pub(crate) fn example(status: u16, code: &str) -> Option<Value> {
-    let known = samples();
-    let error = find(&known, status, code)?;
+/// By what name the example of a problem is known.
+pub(crate) fn name(status: u16, code: &str) -> String {
+    format!("{status}.{code}")
+}
+
+/// All of them by their names.
+pub(crate) fn examples() -> Vec<(String, Value)> {
+    let all = samples().into_iter();
+    let examples = all.map(|error| (name(error.status().as_u16(), error.code()), body(&error)));
+    examples.collect()
+}
+
+fn body(error: &Error) -> Value {
     let problem = Problem {
         kind: "about:blank",
         title: error.status().canonical_reason().unwrap_or_default(),
-        status,
+        status: error.status().as_u16(),
         detail: error.to_string(),
         instance: "/api/v1/…".to_owned(),
         code: error.code(),
@@ -96,26 +107,26 @@ pub(crate) fn example(status: u16, code: &str) -> Option<Value> {
             _ => Vec::new(),
         },
     };
-    serde_json::to_value(problem).ok()
+    serde_json::to_value(problem).unwrap_or_default()
 }
 
-/// All of them, for whoever reads the document from its beginning.
+/// All codes by their status, for whoever reads the document from its beginning.
 pub(crate) fn table() -> String {
-    let rows = samples().into_iter().map(|error| {
-        format!(
-            "| {} | `{}` | {error} |\n",
-            error.status().as_u16(),
-            error.code()
-        )
-    });
+    let mut by_status = BTreeMap::<u16, Vec<String>>::new();
+    for error in samples() {
+        let codes = by_status.entry(error.status().as_u16()).or_default();
+        codes.push(format!("`{}`", error.code()));
+    }
+    let rows = by_status.into_iter();
+    let rows = rows.map(|(status, codes)| format!("| {status} | {} |\n", codes.join(" ")));
     format!(
-        "| status | `code` | for example |\n|---|---|---|\n{}",
+        "| status | `code` |\n|---|---|\n{}",
         rows.collect::<String>()
     )
 }
 
 /// What OAuth has words for (RFC 6749, section 5.2, and its relatives), and the status of each.
-const OAUTH: [(&str, u16, &str); 11] = [
+const OAUTH: [(&str, u16, &str); 12] = [
     (
         "invalid_request",
         400,
@@ -151,6 +162,11 @@ const OAUTH: [(&str, u16, &str); 11] = [
         "insufficient_scope",
         403,
         "The client needs the scope tokens:introspect.",
+    ),
+    (
+        "invalid_request",
+        413,
+        "The body is larger than 1048576 bytes.",
     ),
     (
         "slow_down",

@@ -20,7 +20,7 @@ use serde_json::Value;
 use utoipa::openapi::example::Example;
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
-use utoipa::openapi::schema::ArrayItems;
+use utoipa::openapi::schema::{AnyOf, ArrayItems};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
     Components, Content, KnownFormat, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
@@ -126,7 +126,7 @@ const INTERNAL: Shared = shared(
     "Internal",
     500,
     "Something went wrong on our side",
-    &["internal"],
+    &["internal", "refused"],
 );
 const UNAVAILABLE: Shared = shared(
     "Unavailable",
@@ -220,31 +220,46 @@ pub(crate) fn apply(document: &mut OpenApi, login: bool) {
     }
     let components = document.components.get_or_insert_default();
     name_items(components);
+    loosen(components);
     describe(components);
 }
 
 /// What a page holds gets a name of its own: a list of items holds the same item that a request for one answers.
 fn name_items(components: &mut Components) {
-    let mut named = Vec::new();
-    for (page, schema) in &mut components.schemas {
-        let Some(name) = page.strip_prefix("PageOf_") else {
+    let names = components.schemas.keys();
+    let names = names.filter_map(|name| Some(name.strip_prefix("PageOf_")?.to_owned()));
+    for name in names.collect::<Vec<_>>() {
+        let known = components.schemas.get(&name).cloned();
+        let page = components.schemas.get_mut(&format!("PageOf_{name}"));
+        let Some(RefOr::T(Schema::Object(page))) = page else {
             continue;
         };
-        let RefOr::T(Schema::Object(schema)) = schema else {
+        let Some(RefOr::T(Schema::Array(list))) = page.properties.get_mut("items") else {
             continue;
         };
-        let Some(RefOr::T(Schema::Array(list))) = schema.properties.get_mut("items") else {
+        let ArrayItems::RefOrSchema(item) = &mut list.items else {
             continue;
         };
-        if let ArrayItems::RefOrSchema(item) = &mut list.items {
-            let reference = RefOr::Ref(Ref::from_schema_name(name));
+        // Another type may have the name already.
+        if matches!(**item, RefOr::T(_)) && known.is_none_or(|known| known == **item) {
+            let reference = RefOr::Ref(Ref::from_schema_name(&name));
             let item = std::mem::replace(&mut **item, reference);
-            named.push((name.to_owned(), item));
+            components.schemas.insert(name, item);
         }
     }
-    for (name, item) in named {
-        if let RefOr::T(_) = item {
-            components.schemas.entry(name).or_insert(item);
+}
+
+/// What is one of several shapes without saying which may fit into two of them, where one has all the fields of the
+/// other.
+fn loosen(components: &mut Components) {
+    for schema in components.schemas.values_mut() {
+        if let RefOr::T(Schema::OneOf(shapes)) = schema
+            && shapes.discriminator.is_none()
+        {
+            let mut any = AnyOf::new();
+            any.items = std::mem::take(&mut shapes.items);
+            any.description = shapes.description.take();
+            *schema = RefOr::T(Schema::AnyOf(any));
         }
     }
 }
@@ -439,7 +454,7 @@ fn with_codes(mut response: Response, shared: &Shared) -> Response {
     };
     for code in shared.codes {
         if !content.examples.contains_key(*code) {
-            content.examples.extend(example(shared.status, code));
+            content.examples.extend([example(shared.status, code)]);
             // That fields can be wrong says nothing of what else is.
             if *code != "validation_failed" && *code != "not_found" {
                 response.description += &format!("; `{code}`");
@@ -451,7 +466,7 @@ fn with_codes(mut response: Response, shared: &Shared) -> Response {
 
 fn problem(shared: &Shared) -> Response {
     let codes = shared.codes.iter();
-    let examples = codes.filter_map(|code| example(shared.status, code));
+    let examples = codes.map(|code| example(shared.status, code));
     let mut content = Content::new(Some(Ref::from_schema_name("Problem")));
     content.examples = examples.collect();
     let mut response = Response::new(shared.description);
@@ -461,9 +476,10 @@ fn problem(shared: &Shared) -> Response {
     response
 }
 
-fn example(status: u16, code: &str) -> Option<(String, RefOr<Example>)> {
-    let value = problems::example(status, code)?;
-    Some((code.to_owned(), named(value)))
+fn example(status: u16, code: &str) -> (String, RefOr<Example>) {
+    let name = problems::name(status, code);
+    let reference = Ref::new(format!("#/components/examples/{name}"));
+    (code.to_owned(), RefOr::Ref(reference))
 }
 
 fn named(value: Value) -> RefOr<Example> {
@@ -484,7 +500,7 @@ fn as_problem(response: &mut Response, status: u16) {
     if codes.is_empty() {
         codes.extend(usual_code(status));
     }
-    let examples = codes.iter().filter_map(|code| example(status, code));
+    let examples = codes.iter().map(|code| example(status, code));
     content.examples.extend(examples);
     response
         .content
@@ -609,6 +625,9 @@ fn describe(components: &mut Components) {
             .responses
             .insert(shared.name.to_owned(), RefOr::T(response));
     }
+    let examples = problems::examples().into_iter();
+    let examples = examples.map(|(name, body)| (name, named(body)));
+    components.examples.extend(examples);
     for (name, kind, description, example) in HEADERS {
         let example = match kind {
             Type::Integer => example.parse().unwrap_or(Value::Null),

@@ -109,6 +109,11 @@ pub(crate) struct NewItems {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"results": [{"index": 0, "status": 409, "problem": {
+    "type": "about:blank", "title": "Conflict", "status": 409, "code": "stale",
+    "detail": "The resource has changed meanwhile; read it again.", "instance": "/api/v1/items/bulk",
+    "request_id": "0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6",
+}}]}))]
 pub(crate) struct CreatedItems {
     results: Vec<CreatedItem>,
 }

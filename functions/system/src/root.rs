@@ -8,6 +8,8 @@ use shared::http::RequestInfo;
 use utoipa::ToSchema;
 
 /// Name and links
+///
+/// Where to begin, and what the house is called.
 #[utoipa::path(
     get, path = "/", tag = "system",
     responses((status = 200, description = "What this is, and where to go on", body = Root))

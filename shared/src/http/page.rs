@@ -84,6 +84,7 @@ struct Parameters {
     #[param(minimum = 0, maximum = 10_000, default = 0)]
     skip: Option<u32>,
     /// The `next_cursor` of the page before.
+    #[param(example = "eyJpZCI6IjAxOThjOGY1In0")]
     cursor: Option<String>,
 }
 
