@@ -19,7 +19,7 @@
 use serde_json::Value;
 use utoipa::openapi::example::Example;
 use utoipa::openapi::header::Header;
-use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{AnyOf, ArrayItems};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
@@ -277,6 +277,7 @@ pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Opera
 
 fn complete(operation: &mut Operation, login: bool) {
     let caller = Caller::of(operation);
+    show_only(operation);
     if login {
         offer_login(operation);
     }
@@ -320,6 +321,23 @@ fn complete(operation: &mut Operation, login: bool) {
     }));
     if listed.is_empty() {
         operation.parameters = None;
+    }
+}
+
+/// Pages fill in the example of a parameter, and send it. One that may be left out is only to be looked at.
+fn show_only(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.required == Required::False
+        {
+            let written = serde_json::to_value(&*parameter).unwrap_or_default();
+            if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+                schema.examples.extend(written.get("example").cloned());
+                *parameter = ParameterBuilder::from(parameter.clone())
+                    .example(None)
+                    .build();
+            }
+        }
     }
 }
 
@@ -642,18 +660,16 @@ fn describe(components: &mut Components) {
         (
             "IfMatch",
             "If-Match",
-            "Refuse the change with 412 unless one of these `ETag`s is the newest",
+            "Refuse the change with 412 unless one of these `ETag`s is the newest, as `\"7\"`",
         ),
         (
             "IfNoneMatch",
             "If-None-Match",
-            "Answer 304 without a body if one of these `ETag`s is the newest",
+            "Answer 304 without a body if one of these `ETag`s is the newest, as `\"7\"`",
         ),
     ];
     for (key, name, description) in conditions {
-        let text = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .examples(["\"7\""]);
+        let text = ObjectBuilder::new().schema_type(Type::String);
         let parameter = Parameter::builder()
             .name(name)
             .parameter_in(ParameterIn::Header)

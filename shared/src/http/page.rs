@@ -80,11 +80,10 @@ struct Parameters {
     /// Items of the page.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
-    /// How many items to pass over. A cursor costs less.
-    #[param(minimum = 0, maximum = 10_000, default = 0)]
+    /// How many items to pass over, if there is no cursor, which costs less.
+    #[param(minimum = 0, maximum = 10_000)]
     skip: Option<u32>,
     /// The `next_cursor` of the page before.
-    #[param(example = "eyJpZCI6IjAxOThjOGY1In0")]
     cursor: Option<String>,
 }
 
