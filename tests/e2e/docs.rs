@@ -74,9 +74,8 @@ fn stayed_at_home(browser: &Browser, bundle: &Bundle) {
     let requests = browser.requests();
     assert!(requests.len() >= 5, "{requests:?}");
     for request in requests {
-        let is_here = [&bundle.url("/"), "data:", "blob:"]
-            .iter()
-            .any(|start| request.starts_with(*start));
+        let here = [bundle.url("/"), "data:".to_owned(), "blob:".to_owned()];
+        let is_here = here.iter().any(|start| request.starts_with(start));
         assert!(is_here, "{request}");
     }
     let warnings = browser.warnings();
