@@ -11,6 +11,13 @@ use crate::models::{self, Role};
 
 /// A user, as they see themselves, and as those see them who may read users.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0198c8f5-1d07-7f42-8b3e-90aa5c1d44e1", "email": "ada@example.com", "pending_email": null, "username": "ada", "first_name": "Ada",
+    "last_name": "Lovelace", "full_name": "Ada Lovelace", "desired_name": "Countess", "phone": "+49301234567",
+    "website": "https://example.com/ada", "avatar_url": "/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6",
+    "role": "user", "is_active": true, "is_verified": true, "is_superuser": false,
+    "created_at": "2026-11-21T10:00:00Z", "updated_at": "2026-11-21T10:00:00Z",
+}))]
 pub struct User {
     pub id: Uuid,
     pub email: Email,
@@ -24,6 +31,7 @@ pub struct User {
     pub phone: Option<Phone>,
     pub website: Option<Website>,
     /// Below the API's root.
+    #[schema(example = "/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6")]
     pub avatar_url: Option<String>,
     pub role: Role,
     pub is_active: bool,
@@ -60,12 +68,17 @@ impl From<models::User> for User {
 
 /// A user, as any other sees them.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0198c8f5-1d07-7f42-8b3e-90aa5c1d44e1", "username": "ada", "full_name": "Ada Lovelace", "desired_name": "Countess",
+    "avatar_url": "/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6", "created_at": "2026-11-21T10:00:00Z",
+}))]
 pub struct PublicUser {
     pub id: Uuid,
     pub username: Option<Username>,
     pub full_name: Option<Name>,
     pub desired_name: Option<Name>,
     /// Below the API's root.
+    #[schema(example = "/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6")]
     pub avatar_url: Option<String>,
     pub created_at: Timestamp,
 }

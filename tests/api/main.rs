@@ -22,6 +22,7 @@ mod mail;
 mod metrics;
 mod oauth;
 mod oidc;
+mod openapi;
 mod operations;
 mod orders;
 mod payments;

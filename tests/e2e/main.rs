@@ -11,7 +11,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod browser;
 mod bundle;
+mod docs;
 mod kill;
 mod life;
 mod mail;
@@ -89,6 +91,14 @@ fn main() -> ExitCode {
         trial(
             "tour::the_tour_of_the_readme_works_as_it_is_printed",
             tour::works_as_it_is_printed,
+        ),
+        trial(
+            "docs::swagger_ui_logs_in_and_sends_a_request",
+            docs::swagger_ui_logs_in_and_sends_a_request,
+        ),
+        trial(
+            "docs::redoc_shows_every_operation",
+            docs::redoc_shows_every_operation,
         ),
         trial(
             "oauth::a_real_oauth_client_gets_and_refreshes_tokens",

@@ -19,9 +19,7 @@ use utoipa::ToSchema;
     responses(
         (status = 204, description = "Changed"),
         (status = 400, description = "`wrong_password`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 409, description = "`stale`: it has just been changed elsewhere", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many attempts", body = Problem),
     )
 )]

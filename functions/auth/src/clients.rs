@@ -26,10 +26,7 @@ use uuid::Uuid;
     post, path = "/clients", tag = "auth", security(("bearer" = ["admin:all"])), request_body = NewServiceClient,
     responses(
         (status = 201, description = "The client with its secret", body = ServiceClientSecret),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 409, description = "`limit_reached`: there are a hundred", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn create_client(
@@ -56,8 +53,6 @@ pub(crate) async fn create_client(
     get, path = "/clients", tag = "auth", security(("bearer" = ["admin:all"])),
     responses(
         (status = 200, description = "The clients", body = ServiceClients),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
     )
 )]
 pub(crate) async fn list_clients(
@@ -78,8 +73,6 @@ pub(crate) async fn list_clients(
     delete, path = "/clients/{id}", tag = "auth", security(("bearer" = ["admin:all"])), params(("id" = Uuid, Path)),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No client has this id", body = Problem),
     )
 )]
@@ -104,8 +97,6 @@ pub(crate) async fn delete_client(
     post, path = "/clients/{id}/rotate", tag = "auth", security(("bearer" = ["admin:all"])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The client with its new secret", body = ServiceClientSecret),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No client has this id", body = Problem),
         (status = 409, description = "`stale`: somebody else rotates it just now", body = Problem),
     )
@@ -141,6 +132,7 @@ pub(crate) struct ServiceClientSecret {
     #[schema(example = "sheaf_q8ZrT2mWxK0vYb7LhN4cJd9SgPfAeU3iq8ZrT2mWxK0")]
     client_secret: String,
     name: Name,
+    #[schema(example = json!(["orders:read"]))]
     scopes: Vec<String>,
     created_at: Timestamp,
 }
@@ -173,6 +165,7 @@ pub(crate) struct ServiceClients {
 struct ListedClient {
     client_id: Uuid,
     name: Name,
+    #[schema(example = json!(["orders:read"]))]
     scopes: Vec<String>,
     is_active: bool,
     created_at: Timestamp,

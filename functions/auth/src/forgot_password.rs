@@ -17,7 +17,6 @@ use crate::verify_email::Address;
     post, path = "/forgot-password", tag = "auth", request_body = Address,
     responses(
         (status = 202, description = "If somebody has this address, a mail is on its way"),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many mails to this address, or from this one", body = Problem),
     )
 )]

@@ -57,7 +57,11 @@ pub(crate) async fn introspect(
     dead_code,
     reason = "it only describes; the form is read by its rules, not by its fields"
 )]
+#[schema(example = json!({"token": "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTk4YzhmNSJ9.c2lnbmF0dXJl"}))]
 pub(crate) struct SentToken {
+    #[schema(
+        example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTk4YzhmNSJ9.c2lnbmF0dXJl"
+    )]
     token: String,
     /// Ignored: a token tells by itself what it is.
     #[schema(example = "access_token")]

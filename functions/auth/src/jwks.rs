@@ -12,7 +12,13 @@ use shared::{App, Result};
 /// for a day.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "auth",
-    responses((status = 200, description = "A JSON Web Key Set", body = Object)),
+    responses((
+        status = 200, description = "A JSON Web Key Set", body = Object,
+        example = json!({"keys": [{
+            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "9f2c41d07b3e58aa",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        }]}),
+    )),
 )]
 pub(crate) async fn get_jwks(State(app): State<App>) -> Result<Response> {
     let keys = Json(app.keyring.published(&app.store).await?);

@@ -39,7 +39,6 @@ use crate::token::Token;
         (status = 200, description = "Access and refresh token", body = Token),
         (status = 401, description = "`invalid_credentials`", body = Problem),
         (status = 403, description = "`account_inactive`, after the right password only", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many logins from this address", body = Problem),
     )
 )]
@@ -103,6 +102,7 @@ pub(crate) async fn by_password(
 /// What a person signs in with: `email`, or `username`, which may hold either.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"email": "ada@example.com", "password": "Correct-horse-7"}))]
 pub(crate) struct Credentials {
     #[schema(example = "ada@example.com")]
     email: Option<String>,

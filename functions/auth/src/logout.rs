@@ -4,7 +4,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 use shared::auth::CurrentUser;
-use shared::http::{Body, Problem, RequestInfo};
+use shared::http::{Body, RequestInfo};
 use shared::models::audit::AuditEntry;
 use shared::{App, Error, Result};
 use utoipa::ToSchema;
@@ -16,8 +16,6 @@ use utoipa::ToSchema;
     post, path = "/logout", tag = "auth", security(("bearer" = [])), request_body = Option<Logout>,
     responses(
         (status = 204, description = "Ended"),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn logout(

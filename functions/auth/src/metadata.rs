@@ -45,17 +45,27 @@ pub(crate) async fn get_server_metadata(State(app): State<App>, info: RequestInf
 pub(crate) struct ServerMetadata {
     #[schema(example = "https://api.example.com")]
     issuer: String,
+    #[schema(example = "https://api.example.com/api/v1/auth/token")]
     token_endpoint: String,
+    #[schema(example = "https://api.example.com/api/v1/auth/introspect")]
     introspection_endpoint: String,
+    #[schema(example = "https://api.example.com/api/v1/auth/revoke")]
     revocation_endpoint: String,
+    #[schema(example = "https://api.example.com/.well-known/jwks.json")]
     jwks_uri: String,
+    #[schema(example = json!(["items:read", "items:write", "orders:write"]))]
     scopes_supported: Vec<&'static str>,
     /// There is no authorization endpoint. The RFC wants the list all the same, and no list may be empty (section 3.2);
     /// `none` is the registered word that promises neither a code nor a token.
+    #[schema(example = json!(["none"]))]
     response_types_supported: Vec<&'static str>,
+    #[schema(example = json!(["client_credentials", "refresh_token"]))]
     grant_types_supported: Vec<&'static str>,
     /// `none` is for users' refresh tokens, which need no client.
+    #[schema(example = json!(["client_secret_basic", "client_secret_post", "none"]))]
     token_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[schema(example = json!(["client_secret_basic", "client_secret_post"]))]
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[schema(example = json!(["client_secret_basic", "client_secret_post"]))]
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
 }

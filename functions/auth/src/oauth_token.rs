@@ -74,6 +74,7 @@ pub(crate) async fn issue_token(
     dead_code,
     reason = "it only describes; the form is read by its rules, not by its fields"
 )]
+#[schema(example = json!({"grant_type": "client_credentials", "scope": "orders:read"}))]
 pub(crate) struct TokenRequest {
     #[schema(example = "client_credentials")]
     grant_type: String,
@@ -81,6 +82,7 @@ pub(crate) struct TokenRequest {
     #[schema(example = "orders:read")]
     scope: Option<String>,
     /// With `refresh_token`.
+    #[schema(example = "q8ZrT2mWxK0vYb7LhN4cJd9SgPfAeU3iq8ZrT2mWxK0")]
     refresh_token: Option<String>,
     /// With `password`: an e-mail address or a user name.
     username: Option<String>,
@@ -106,6 +108,9 @@ pub(crate) enum Issued {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ServiceToken {
     /// A JWT (RFC 9068), to be sent as `Authorization: Bearer …`.
+    #[schema(
+        example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTk4YzhmNSJ9.c2lnbmF0dXJl"
+    )]
     access_token: String,
     #[schema(example = "bearer")]
     token_type: &'static str,

@@ -74,9 +74,11 @@ pub(crate) async fn begin_oidc_login(
     get, path = "/oidc/{provider}/callback", tag = "auth",
     params(
         ("provider" = String, Path, example = "google"),
-        ("state" = Option<String>, Query, description = "What the login has sent along"),
-        ("code" = Option<String>, Query, description = "What the provider gives tokens for"),
-        ("error" = Option<String>, Query, description = "Why there is no code"),
+        ("state" = Option<String>, Query, description = "What the login has sent along",
+            example = "vYb7LhN4cJd9SgPfAeU3iq8ZrT2mWxK0q8ZrT2mWxK0"),
+        ("code" = Option<String>, Query, description = "What the provider gives tokens for",
+            example = "SplxlOBeZQQYbYS6WxSbIA"),
+        ("error" = Option<String>, Query, description = "Why there is no code", example = "access_denied"),
     ),
     responses(
         (status = 200, description = "Access and refresh token", body = Token),

@@ -27,7 +27,6 @@ use crate::token::Token;
     responses(
         (status = 200, description = "New tokens", body = Token),
         (status = 401, description = "`invalid_refresh_token`", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many requests of this user", body = Problem),
     )
 )]
@@ -42,6 +41,7 @@ pub(crate) async fn refresh(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Refresh {
+    #[schema(example = "q8ZrT2mWxK0vYb7LhN4cJd9SgPfAeU3iq8ZrT2mWxK0")]
     refresh_token: String,
 }
 

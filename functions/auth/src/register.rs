@@ -24,9 +24,8 @@ use utoipa::ToSchema;
 #[utoipa::path(
     post, path = "/register", tag = "auth", request_body = NewAccount,
     responses(
-        (status = 201, description = "The new user", body = wire::User),
+        (status = 201, description = "The new user", body = wire::User, headers(("Location" = String))),
         (status = 409, description = "`email_taken` or `username_taken`", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many registrations from this address", body = Problem),
     )
 )]

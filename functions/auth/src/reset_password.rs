@@ -27,7 +27,6 @@ use crate::recovery;
         (status = 204, description = "Set"),
         (status = 400, description = "`invalid_token`", body = Problem),
         (status = 409, description = "`stale`: the profile has just changed; try again", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many attempts from this address", body = Problem),
     )
 )]
@@ -66,6 +65,7 @@ fn is_good_for(link: &Link, account: &Account) -> bool {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasswordReset {
     /// The `token` of the link.
+    #[schema(example = "LhN4cJd9SgPfAeU3iq8ZrT2mWxK0q8ZrT2mWxK0vYb7")]
     token: String,
     new_password: NewPassword,
 }

@@ -21,7 +21,6 @@ use uuid::Uuid;
     get, path = "/sessions", tag = "auth", security(("bearer" = [])),
     responses(
         (status = 200, description = "The caller's sessions", body = PageOf<Session>),
-        (status = 401, description = "No or no valid token", body = Problem),
     )
 )]
 pub(crate) async fn list_sessions(
@@ -51,7 +50,6 @@ pub(crate) async fn list_sessions(
     delete, path = "/sessions/{id}", tag = "auth", security(("bearer" = [])), params(("id" = Uuid, Path)),
     responses(
         (status = 204, description = "Ended"),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 404, description = "The caller has no session of this id", body = Problem),
     )
 )]
@@ -77,6 +75,7 @@ pub(crate) struct Session {
     expires_at: Timestamp,
     #[schema(example = "203.0.113.7")]
     ip: String,
+    #[schema(example = "Mozilla/5.0 (X11; Linux x86_64; rv:148.0) Gecko/20100101 Firefox/148.0")]
     user_agent: Option<String>,
     /// Whether it is the one of this request.
     current: bool,

@@ -14,8 +14,12 @@ use uuid::Uuid;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Token {
     /// A JWT (RFC 9068), to be sent as `Authorization: Bearer …`.
+    #[schema(
+        example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTk4YzhmNSJ9.c2lnbmF0dXJl"
+    )]
     access_token: String,
     /// Opaque; exchanges for new tokens once.
+    #[schema(example = "q8ZrT2mWxK0vYb7LhN4cJd9SgPfAeU3iq8ZrT2mWxK0")]
     refresh_token: String,
     #[schema(example = "bearer")]
     token_type: &'static str,

@@ -24,7 +24,6 @@ use crate::recovery;
         (status = 204, description = "The address is verified"),
         (status = 400, description = "`invalid_token`", body = Problem),
         (status = 409, description = "`email_taken`: somebody else has the address by now", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many attempts from this address", body = Problem),
     )
 )]
@@ -50,7 +49,6 @@ pub(crate) async fn verify_email(
     post, path = "/verify-email/resend", tag = "auth", request_body = Address,
     responses(
         (status = 202, description = "If somebody has this address and it is not verified, a mail is on its way"),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many mails to this address, or from this one", body = Problem),
     )
 )]
@@ -70,6 +68,7 @@ pub(crate) async fn resend_verification(
 #[schema(as = LinkToken)]
 pub(crate) struct Token {
     /// The `token` of the link.
+    #[schema(example = "LhN4cJd9SgPfAeU3iq8ZrT2mWxK0q8ZrT2mWxK0vYb7")]
     token: String,
 }
 

@@ -25,12 +25,9 @@ use crate::form::Form;
     post, path = "/avatar", tag = "files", security(("bearer" = [])),
     request_body(content = AvatarForm, content_type = "multipart/form-data"),
     responses(
-        (status = 201, description = "The avatar", body = File),
-        (status = 400, description = "`malformed_body`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
+        (status = 201, description = "The avatar", body = File, headers(("Location" = String), ("ETag" = String))),
         (status = 409, description = "`quota_exceeded`; `busy`: others set it at the same time", body = Problem),
         (status = 413, description = "A form of more than 4.4 MB", body = Problem),
-        (status = 415, description = "Not `multipart/form-data`", body = Problem),
         (status = 422, description = "Every field that is not valid: `unsupported_content`, `too_large`, \
             `too_many_pixels`, `broken_image`, `empty`", body = Problem),
     )

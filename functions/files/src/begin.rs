@@ -34,11 +34,9 @@ const FORM_SECONDS: u32 = 15 * 60;
     post, path = "/uploads", tag = "files", security(("bearer" = [])), request_body = NewUpload,
     responses(
         (status = 201, description = "The form to post", body = UploadForm),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`: the item is somebody else's", body = Problem),
+        (status = 403, description = "`insufficient_scope`: the item is somebody else's; `email_not_verified`", body = Problem),
         (status = 404, description = "No item that the caller may see has this id", body = Problem),
         (status = 409, description = "`quota_exceeded`; `limit_reached`: the item has five images", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn begin_upload(
@@ -77,6 +75,7 @@ pub(crate) async fn begin_upload(
 /// What is to be uploaded.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"filename": "blanket.jpg", "content_type": "image/jpeg", "size": 2482130}))]
 pub(crate) struct NewUpload {
     /// What it is called. Cleaned rather than refused.
     filename: Filename,
@@ -118,6 +117,7 @@ pub(crate) struct UploadForm {
     #[schema(example = "https://sheaf-files.s3.eu-central-1.amazonaws.com/")]
     url: String,
     /// The fields to send before `file`, each as it is.
+    #[schema(example = json!({"key": "pending/0198c8f5", "Content-Type": "image/jpeg", "policy": "eyJ…", "x-amz-signature": "5f…"}))]
     fields: BTreeMap<String, String>,
     /// Until then the form is taken.
     expires_at: Timestamp,

@@ -21,8 +21,7 @@ use crate::file::{File, NOT_FOUND};
 #[utoipa::path(
     post, path = "/uploads/{id}/complete", tag = "files", security(("bearer" = [])), params(("id" = Uuid, Path)),
     responses(
-        (status = 200, description = "The file", body = File),
-        (status = 401, description = "No or no valid token", body = Problem),
+        (status = 200, description = "The file", body = File, headers(("ETag" = String))),
         (status = 404, description = "The caller has begun no such upload in the last 45 minutes", body = Problem),
         (status = 409, description = "`upload_missing`: nothing was posted yet; `limit_reached`: the item has five \
             images; `busy`", body = Problem),

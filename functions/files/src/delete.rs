@@ -17,7 +17,6 @@ use crate::file;
     delete, path = "/{id}", tag = "files", security(("bearer" = [])), params(("id" = Uuid, Path)),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 403, description = "`insufficient_scope`: it is somebody else's", body = Problem),
         (status = 404, description = "No file that the caller may see has this id", body = Problem),
         (status = 409, description = "`busy`: others change it all the time", body = Problem),

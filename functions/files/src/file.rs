@@ -36,6 +36,7 @@ pub(crate) struct File {
     #[schema(example = 800)]
     height: Option<u32>,
     /// The same image in other sizes: the path of each, by its name. They are made a moment after the image is there.
+    #[schema(example = json!({"256": "/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6?variant=256"}))]
     variants: BTreeMap<String, String>,
     /// Whether anybody may see it.
     is_public: bool,

@@ -29,7 +29,6 @@ const WINDOW: u32 = 600;
     responses(
         (status = 302, description = "To the bytes. The link to a private file is good for five minutes and for \
             whoever has it; one to a public file may be kept as `Cache-Control` says"),
-        (status = 401, description = "No valid token", body = Problem),
         (status = 404, description = "No file that the caller may see has this id, or it has no such variant, or not \
             yet", body = Problem),
     )

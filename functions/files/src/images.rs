@@ -28,14 +28,11 @@ use crate::item;
     request_body(content = ImagesForm, content_type = "multipart/form-data"),
     responses(
         (status = 201, description = "The new images", body = UploadedFiles),
-        (status = 400, description = "`malformed_body`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`: it is somebody else's", body = Problem),
+        (status = 403, description = "`insufficient_scope`: it is somebody else's; `email_not_verified`", body = Problem),
         (status = 404, description = "No item that the caller may see has this id", body = Problem),
         (status = 409, description = "`limit_reached`: it would have more than five; `quota_exceeded`; `busy`: others \
             change it all the time", body = Problem),
         (status = 413, description = "A form of more than 4.4 MB", body = Problem),
-        (status = 415, description = "Not `multipart/form-data`", body = Problem),
         (status = 422, description = "Every field that is not valid, as `files[3]`: `unsupported_content`, \
             `too_large`, `too_many_pixels`, `broken_image`, `empty`", body = Problem),
     )

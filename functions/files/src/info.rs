@@ -18,7 +18,6 @@ use crate::file::{self, File};
     responses(
         (status = 200, description = "The file", body = File),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No valid token", body = Problem),
         (status = 404, description = "No file that the caller may see has this id", body = Problem),
     )
 )]

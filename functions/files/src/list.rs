@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use shared::auth::CurrentUser;
-use shared::http::{PageOf, Paging, Problem};
+use shared::http::{PageOf, Paging};
 use shared::{App, Result};
 
 use crate::file::File;
@@ -15,9 +15,6 @@ use crate::file::File;
     get, path = "", tag = "files", security(("bearer" = [])), params(Paging),
     responses(
         (status = 200, description = "A page of the caller's files", body = PageOf<File>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_files(

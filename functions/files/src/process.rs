@@ -37,12 +37,10 @@ const QUALITY: u8 = 85;
     request_body(content = ProcessForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The image", body = String, content_type = "image/jpeg"),
-        (status = 202, description = "A task makes it; its `result` is `{file_id, url}`", body = Processing),
-        (status = 400, description = "`malformed_body`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
+        (status = 202, description = "A task makes it; its `result` is `{file_id, url}`", body = Processing,
+            headers(("Location" = String))),
         (status = 409, description = "`quota_exceeded`", body = Problem),
         (status = 413, description = "A form of more than 4.4 MB", body = Problem),
-        (status = 415, description = "Not `multipart/form-data`", body = Problem),
         (status = 422, description = "Every field that is not valid: `unsupported_content`, `too_large`, \
             `too_many_pixels`, `broken_image`, `empty`, `out_of_range`", body = Problem),
     )

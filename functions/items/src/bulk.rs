@@ -31,8 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
     post, path = "/bulk", tag = "items", security(("bearer" = ["items:write"])), request_body = NewItems,
     responses(
         (status = 207, description = "What has become of each, in order", body = CreatedItems),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
+        (status = 403, description = "`insufficient_scope`; `email_not_verified`", body = Problem),
         (status = 422, description = "`items` is not a list of 1 to 100", body = Problem),
     )
 )]
@@ -103,12 +102,18 @@ fn refused(index: u32, error: &Error, info: &RequestInfo) -> CreatedItem {
 /// Each is read for itself, so that one that is wrong is no mistake of the whole.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"items": [{"title": "Wool blanket", "price": 59.9}, {"title": "Tent", "price": 199}]}))]
 pub(crate) struct NewItems {
     #[schema(value_type = Vec<NewItem>, min_items = 1, max_items = 100)]
     items: Vec<Value>,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"results": [{"index": 0, "status": 409, "problem": {
+    "type": "about:blank", "title": "Conflict", "status": 409, "code": "stale",
+    "detail": "The resource has changed meanwhile; read it again.", "instance": "/api/v1/items/bulk",
+    "request_id": "0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6",
+}}]}))]
 pub(crate) struct CreatedItems {
     results: Vec<CreatedItem>,
 }

@@ -24,9 +24,8 @@ use crate::item::{self, Item};
 #[utoipa::path(
     post, path = "", tag = "items", security(("bearer" = ["items:write"])), request_body = NewItem,
     responses(
-        (status = 201, description = "The new item", body = Item),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
+        (status = 201, description = "The new item", body = Item, headers(("Location" = String), ("ETag" = String))),
+        (status = 403, description = "`insufficient_scope`; `email_not_verified`", body = Problem),
         (status = 422, description = "Every field that is not valid; `unknown_category`", body = Problem),
     )
 )]
@@ -65,6 +64,10 @@ pub(crate) async fn create(
 /// What somebody offers.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "title": "Wool blanket", "description": "Warm, and does not scratch.", "price": 59.9, "discount_price": 49.9,
+    "tax": 19, "tags": ["camping"], "stock": 12,
+}))]
 pub(crate) struct NewItem {
     title: Title,
     /// An empty one is none.

@@ -18,8 +18,7 @@ use crate::update::may_retry;
     delete, path = "/{id}", tag = "items", security(("bearer" = ["items:write"])), params(("id" = Uuid, Path)),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`: it is somebody else's", body = Problem),
+        (status = 403, description = "`insufficient_scope`: it is somebody else's; `email_not_verified`", body = Problem),
         (status = 404, description = "No item that the caller may see has this id", body = Problem),
         (status = 409, description = "`stale`: others change it all the time", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),

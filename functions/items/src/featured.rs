@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use shared::auth::Visitor;
-use shared::http::{PageOf, Problem};
+use shared::http::PageOf;
 use shared::models::item::ItemStatus;
 use shared::models::page::{From, Slice};
 use shared::store::items::ItemFilter;
@@ -25,7 +25,6 @@ const MOST: u32 = 100;
     responses(
         (status = 200, description = "Up to a hundred items", body = PageOf<Item>),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No valid token", body = Problem),
     )
 )]
 pub(crate) async fn list_featured_items(

@@ -19,7 +19,6 @@ use crate::item::{self, Item};
     responses(
         (status = 200, description = "The item", body = Item),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No valid token", body = Problem),
         (status = 404, description = "No item that the caller may see has this id", body = Problem),
     )
 )]

@@ -48,6 +48,7 @@ pub(crate) struct Item {
     /// How often it was looked at, a few seconds ago.
     views: u64,
     /// Where its pictures are, below the API's root.
+    #[schema(example = json!(["/api/v1/files/0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6"]))]
     images: Vec<String>,
     is_featured: bool,
     created_at: Timestamp,

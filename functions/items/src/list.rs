@@ -24,7 +24,6 @@ use crate::item::{self, Item};
     get, path = "", tag = "items", security((), ("bearer" = [])), params(Wanted, Prices, Sort, Paging),
     responses(
         (status = 200, description = "A page of items", body = PageOf<Item>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
         (status = 401, description = "No valid token, or none where `status` needs one", body = Problem),
         (status = 403, description = "`insufficient_scope`: drafts or inactive items of somebody else", body = Problem),
         (status = 422, description = "Every parameter that is not valid; `unknown_category`", body = Problem),

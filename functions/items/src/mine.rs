@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use shared::auth::{CurrentUser, Visitor};
-use shared::http::{FromParams, PageOf, Paging, Params, Problem, Query};
+use shared::http::{FromParams, PageOf, Paging, Params, Query};
 use shared::models::item::ItemStatus;
 use shared::store::items::ItemFilter;
 use shared::{App, Result};
@@ -19,9 +19,6 @@ use crate::item::{self, Item};
     get, path = "/mine", tag = "items", security(("bearer" = [])), params(Wanted, Prices, Sort, Paging),
     responses(
         (status = 200, description = "A page of the caller's items", body = PageOf<Item>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_my_items(

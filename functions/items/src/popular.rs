@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use shared::auth::Visitor;
-use shared::http::{PageOf, Problem};
+use shared::http::PageOf;
 use shared::{App, Result};
 
 use crate::item::Item;
@@ -22,7 +22,6 @@ const MOST: u32 = 10;
     responses(
         (status = 200, description = "Up to ten items", body = PageOf<Item>),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No valid token", body = Problem),
     )
 )]
 pub(crate) async fn list_popular_items(

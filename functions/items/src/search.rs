@@ -19,8 +19,6 @@ use crate::item::{self, Item};
     get, path = "/search", tag = "items", security((), ("bearer" = [])), params(Wanted, Prices, Paging),
     responses(
         (status = 200, description = "A page of items", body = PageOf<Item>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No valid token", body = Problem),
         (status = 422, description = "Every parameter that is not valid; `unknown_category`", body = Problem),
     )
 )]

@@ -25,9 +25,8 @@ use crate::item::{self, Item};
     post, path = "/{id}/stock", tag = "items", security(("bearer" = ["items:write"])), params(("id" = Uuid, Path)),
     request_body = NewStock,
     responses(
-        (status = 200, description = "The item with what is on hand now", body = Item),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`: it is somebody else's", body = Problem),
+        (status = 200, description = "The item with what is on hand now", body = Item, headers(("ETag" = String))),
+        (status = 403, description = "`insufficient_scope`: it is somebody else's; `email_not_verified`", body = Problem),
         (status = 404, description = "No item that the caller may see has this id", body = Problem),
         (status = 409, description = "`stock_reserved`", body = Problem),
         (status = 422, description = "Every field that is not valid; neither or both were sent", body = Problem),
@@ -59,6 +58,7 @@ pub(crate) async fn change_item_stock(
 /// One of the two.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"delta": 5}))]
 pub(crate) struct NewStock {
     /// How many come, or go if it is negative.
     delta: Option<StockDelta>,

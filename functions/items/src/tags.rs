@@ -20,9 +20,6 @@ use crate::item::{self, Item};
     get, path = "", tag = "tags", security((), ("bearer" = [])), params(Paging),
     responses(
         (status = 200, description = "A page of tags", body = PageOf<ListedTag>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No valid token", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_tags(
@@ -49,10 +46,7 @@ pub(crate) struct ListedTag {
     ),
     responses(
         (status = 200, description = "A page of items", body = PageOf<Item>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No valid token", body = Problem),
         (status = 404, description = "No tag can be called this", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_tag_items(

@@ -31,8 +31,7 @@ const MOST_RETRIES: u32 = 2;
     request_body = ItemChange,
     responses(
         (status = 200, description = "The changed item", body = Item),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`: it is somebody else's", body = Problem),
+        (status = 403, description = "`insufficient_scope`: it is somebody else's; `email_not_verified`", body = Problem),
         (status = 404, description = "No item that the caller may see has this id", body = Problem),
         (status = 409, description = "`stale`: others change it all the time", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
@@ -87,8 +86,7 @@ pub(crate) async fn update_item(
     request_body = ItemChange,
     responses(
         (status = 200, description = "The changed item", body = Item),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`: it is somebody else's", body = Problem),
+        (status = 403, description = "`insufficient_scope`: it is somebody else's; `email_not_verified`", body = Problem),
         (status = 404, description = "No item that the caller may see has this id", body = Problem),
         (status = 409, description = "`stale`: others change it all the time", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
@@ -114,16 +112,17 @@ pub(crate) fn may_retry(headers: &HeaderMap, retries: u32) -> bool {
 /// What may be changed of an item.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"price": 54.9, "discount_price": null, "tags": ["camping", "warm"]}))]
 pub(crate) struct ItemChange {
     #[serde(default)]
-    #[schema(value_type = Option<Title>)]
+    #[schema(value_type = Title, required = false)]
     title: Patch<Title>,
     /// An empty one is none.
     #[serde(default, deserialize_with = "description")]
     #[schema(value_type = Option<Description>)]
     description: Patch<Description>,
     #[serde(default)]
-    #[schema(value_type = Option<Price>)]
+    #[schema(value_type = Price, required = false)]
     price: Patch<Price>,
     /// Below `price`.
     #[serde(default)]
@@ -131,20 +130,20 @@ pub(crate) struct ItemChange {
     discount_price: Patch<Price>,
     /// Percent.
     #[serde(default)]
-    #[schema(value_type = Option<Percent>)]
+    #[schema(value_type = Percent, required = false)]
     tax: Patch<Percent>,
     #[serde(default)]
-    #[schema(value_type = Option<ItemStatus>)]
+    #[schema(value_type = ItemStatus, required = false)]
     status: Patch<ItemStatus>,
     #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
     category_id: Patch<Uuid>,
     #[serde(default)]
-    #[schema(value_type = Option<Tags>)]
+    #[schema(value_type = Tags, required = false)]
     tags: Patch<Tags>,
     /// For administrators only.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool, required = false)]
     is_featured: Patch<bool>,
 }
 

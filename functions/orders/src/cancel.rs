@@ -24,8 +24,6 @@ const CANCEL: Step = Step {
     post, path = "/{id}/cancel", tag = "orders", security(("bearer" = ["orders:write"])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The order, which is cancelled now", body = Order),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No order that the caller may see has this id", body = Problem),
         (status = 409, description = "`illegal_transition`: it is not pending; `busy`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),

@@ -18,7 +18,6 @@ use crate::order::{self, Order};
     responses(
         (status = 200, description = "The order", body = Order),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 404, description = "No order that the caller may see has this id", body = Problem),
     )
 )]

@@ -23,10 +23,7 @@ use crate::order::Order;
     get, path = "", tag = "orders", security(("bearer" = [])), params(Wanted, Paging),
     responses(
         (status = 200, description = "A page of orders", body = PageOf<Order>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 403, description = "`insufficient_scope`: orders of somebody else", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_orders(

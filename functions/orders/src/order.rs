@@ -60,6 +60,7 @@ pub(crate) struct OrderLine {
     #[schema(example = 2)]
     quantity: i64,
     /// What one costs without tax.
+    #[schema(value_type = f64, example = 19.99)]
     unit_price: Money,
     /// Percent.
     tax: Percent,

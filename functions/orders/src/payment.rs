@@ -23,8 +23,6 @@ use crate::order::{NOT_FOUND, NOT_UNPAID};
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The payment, which is open", body = OpenPayment),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No order of the caller's has this id", body = Problem),
         (status = 409, description = "`illegal_transition`: it is not pending; `stale`", body = Problem),
         (status = 503, description = "The provider does not answer", body = Problem),

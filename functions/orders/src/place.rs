@@ -34,10 +34,9 @@ const ATTEMPTS: u32 = 5;
         description = "1 to 255 visible ASCII characters, another for each order that is meant once",
         example = "5f1c2a7e-order-1")),
     responses(
-        (status = 201, description = "The new order", body = Order),
-        (status = 400, description = "The `Idempotency-Key` is malformed, or missing where it is required", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
+        (status = 201, description = "The new order", body = Order, headers(("Location" = String))),
+        (status = 403, description = "`insufficient_scope`; `email_not_verified`", body = Problem),
+        (status = 400, description = "`bad_request`: the `Idempotency-Key` is malformed, or missing where it is required", body = Problem),
         (status = 409, description = "`insufficient_inventory`, which names every line that is short; `limit_reached`: too \
             many orders are unpaid; `busy`", body = Problem),
         (status = 422, description = "Every field that is not valid; `unknown_item`; `idempotency_key_reused`: the key was \

@@ -25,8 +25,6 @@ const REFUND: Step = Step {
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The order, which is refunded now", body = Order),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No order that the caller may see has this id", body = Problem),
         (status = 409, description = "`illegal_transition`: it is neither paid nor processed; `busy`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),

@@ -17,8 +17,12 @@ use utoipa::ToSchema;
 /// because each must arrive.
 #[utoipa::path(
     post, path = "/webhook", tag = "payments",
-    params(("Stripe-Signature" = String, Header, description = "The time, and what signs it and the body")),
-    request_body(content = Object, content_type = "application/json", description = "An event, as Stripe documents it"),
+    params(("Stripe-Signature" = String, Header, description = "The time, and what signs it and the body",
+        example = "t=1795255200,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd")),
+    request_body(
+        content = Object, content_type = "application/json", description = "An event, as Stripe documents it",
+        example = json!({"id": "evt_3Pxyz", "type": "payment_intent.succeeded", "data": {"object": {"id": "pi_3Pxyz"}}}),
+    ),
     responses(
         (status = 200, description = "The event need not be sent again", body = Received),
         (status = 400, description = "`invalid_signature`, `malformed_body` or `amount_mismatch`", body = Problem),

@@ -8,6 +8,8 @@ use shared::http::RequestInfo;
 use utoipa::ToSchema;
 
 /// Name and links
+///
+/// Where to begin, and what the house is called.
 #[utoipa::path(
     get, path = "/", tag = "system",
     responses((status = 200, description = "What this is, and where to go on", body = Root))
@@ -24,6 +26,8 @@ pub(crate) async fn get_root(State(app): State<App>, info: RequestInfo) -> Json<
             config: link("/api/v1/config"),
             metrics: link("/metrics"),
             openapi: link("/openapi.json"),
+            docs: link("/docs"),
+            redoc: link("/redoc"),
             jwks: link("/.well-known/jwks.json"),
         },
     })
@@ -40,10 +44,20 @@ pub(crate) struct Root {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Links {
+    #[schema(example = "https://api.example.com/api/v1")]
     api: String,
+    #[schema(example = "https://api.example.com/api/v1/health")]
     health: String,
+    #[schema(example = "https://api.example.com/api/v1/config")]
     config: String,
+    #[schema(example = "https://api.example.com/metrics")]
     metrics: String,
+    #[schema(example = "https://api.example.com/openapi.json")]
     openapi: String,
+    #[schema(example = "https://api.example.com/docs")]
+    docs: String,
+    #[schema(example = "https://api.example.com/redoc")]
+    redoc: String,
+    #[schema(example = "https://api.example.com/.well-known/jwks.json")]
     jwks: String,
 }

@@ -19,8 +19,6 @@ use crate::task::Task;
     post, path = "/{id}/cancel", tag = "tasks", security(("bearer" = ["admin:all"])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The task, which is cancelled now", body = Task),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No task has this id", body = Problem),
         (status = 409, description = "`illegal_transition`: it runs, or is finished; `stale`: it has just changed", body = Problem),
     )

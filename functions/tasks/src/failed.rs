@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use shared::auth::CurrentUser;
-use shared::http::{PageOf, Paging, Problem};
+use shared::http::{PageOf, Paging};
 use shared::models::Scope;
 use shared::{App, Result};
 
@@ -18,10 +18,6 @@ use crate::task::Task;
     get, path = "/failed", tag = "tasks", security(("bearer" = ["admin:all"])), params(Paging),
     responses(
         (status = 200, description = "A page of failed tasks", body = PageOf<Task>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_failed_tasks(

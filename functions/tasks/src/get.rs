@@ -21,7 +21,6 @@ use crate::task::Task;
     responses(
         (status = 200, description = "The task and its state", body = Task),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 404, description = "No task of the caller's has this id", body = Problem),
     )
 )]

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use shared::auth::CurrentUser;
-use shared::http::{PageOf, Paging, Problem};
+use shared::http::{PageOf, Paging};
 use shared::{App, Result};
 
 use crate::task::Task;
@@ -15,9 +15,6 @@ use crate::task::Task;
     get, path = "", tag = "tasks", security(("bearer" = [])), params(Paging),
     responses(
         (status = 200, description = "A page of the caller's tasks", body = PageOf<Task>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_tasks(

@@ -18,8 +18,6 @@ use crate::task::Task;
     post, path = "/{id}/retry", tag = "tasks", security(("bearer" = ["admin:all"])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The task, which is pending now", body = Task),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No task has this id", body = Problem),
         (status = 409, description = "`illegal_transition`: it is neither failed nor cancelled; `stale`: it has just changed", body = Problem),
     )

@@ -10,6 +10,12 @@ use uuid::Uuid;
 
 /// A background task and its state.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6", "kind": "welcome_mail", "status": "succeeded",
+    "owner_id": "0198c8f5-1d07-7f42-8b3e-90aa5c1d44e1", "progress": 100, "attempts": 1, "result": null, "error": null,
+    "created_at": "2026-11-21T10:00:00Z", "started_at": "2026-11-21T10:00:01Z",
+    "finished_at": "2026-11-21T10:00:02Z", "not_before": null,
+}))]
 pub(crate) struct Task {
     id: Uuid,
     #[schema(example = "welcome_mail")]
@@ -39,9 +45,11 @@ pub(crate) struct Task {
 struct TaskFailure {
     #[schema(example = "unavailable")]
     code: String,
+    #[schema(example = "A service that this needs does not answer; try again.")]
     message: String,
     /// What happened in detail; for administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "send the mail: connection refused")]
     cause: Option<String>,
 }
 

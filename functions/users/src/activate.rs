@@ -19,8 +19,6 @@ use crate::change::{self, check_rank};
     post, path = "/{id}/activate", tag = "users", security(("bearer" = ["users:write"])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The active user", body = wire::User),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No user has this id", body = Problem),
         (status = 409, description = "`stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
@@ -44,8 +42,6 @@ pub(crate) async fn activate_user(
     post, path = "/{id}/deactivate", tag = "users", security(("bearer" = ["users:write"])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The user, who is not active any more", body = wire::User),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No user has this id", body = Problem),
         (status = 409, description = "`last_admin` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use shared::auth::CurrentUser;
-use shared::http::{PageOf, Paging, Problem};
+use shared::http::{PageOf, Paging};
 use shared::{App, Result};
 
 use crate::entry::Entry;
@@ -15,9 +15,6 @@ use crate::entry::Entry;
     get, path = "/me/activity", tag = "users", security(("bearer" = [])), params(Paging),
     responses(
         (status = 200, description = "A page of the caller's audit trail", body = PageOf<Entry>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_my_activity(

@@ -127,9 +127,10 @@ async fn limit_addresses(app: &App, info: &RequestInfo, user: Uuid, wanted: &Ema
 /// What people may change about themselves.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"desired_name": "Countess", "website": "example.com/ada", "phone": null}))]
 pub(crate) struct ProfileChange {
     #[serde(default)]
-    #[schema(value_type = Option<Email>)]
+    #[schema(value_type = Email, required = false)]
     pub(crate) email: Patch<Email>,
     #[serde(default)]
     #[schema(value_type = Option<Username>)]

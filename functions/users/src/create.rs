@@ -24,11 +24,8 @@ use crate::change::check_rank;
 #[utoipa::path(
     post, path = "", tag = "users", security(("bearer" = ["users:write"])), request_body = NewUser,
     responses(
-        (status = 201, description = "The new user", body = wire::User),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
+        (status = 201, description = "The new user", body = wire::User, headers(("Location" = String), ("ETag" = String))),
         (status = 409, description = "`email_taken` or `username_taken`", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn create_user(

@@ -18,8 +18,6 @@ use crate::change::{self, check_rank};
     responses(
         (status = 204, description = "Deleted"),
         (status = 400, description = "`cannot_delete_self`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No user has this id", body = Problem),
         (status = 409, description = "`last_admin` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),

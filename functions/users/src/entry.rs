@@ -31,7 +31,9 @@ pub(crate) struct Entry {
 pub(crate) struct Change {
     #[schema(example = "phone")]
     field: String,
+    #[schema(example = "+49 30 1234567")]
     old: Option<String>,
+    #[schema(example = "+49 30 7654321")]
     new: Option<String>,
 }
 

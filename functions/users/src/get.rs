@@ -21,7 +21,6 @@ use crate::change;
     responses(
         (status = 200, description = "The user", body = SeenUser),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 404, description = "No user has this id", body = Problem),
     )
 )]

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use jiff::civil::date;
 use shared::auth::CurrentUser;
-use shared::http::{Deprecated, FromParams, PageOf, Paging, Params, Problem, Query};
+use shared::http::{Deprecated, FromParams, PageOf, Paging, Params, Query};
 use shared::models::{Role, Scope};
 use shared::store::users::UserFilter;
 use shared::{App, Result, wire};
@@ -23,10 +23,6 @@ pub(crate) const DEPRECATED: Deprecated = Deprecated {
     get, path = "", tag = "users", security(("bearer" = ["users:read"])), params(Wanted, Paging),
     responses(
         (status = 200, description = "A page of users", body = PageOf<wire::User>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_users(

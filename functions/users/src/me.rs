@@ -17,7 +17,6 @@ use crate::change::{self, ProfileChange};
     responses(
         (status = 200, description = "The caller", body = wire::User),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No or no valid token", body = Problem),
     )
 )]
 pub(crate) async fn get_me(headers: HeaderMap, current: CurrentUser) -> Response {
@@ -33,10 +32,8 @@ pub(crate) async fn get_me(headers: HeaderMap, current: CurrentUser) -> Response
     patch, path = "/me", tag = "users", security(("bearer" = [])), request_body = ProfileChange,
     responses(
         (status = 200, description = "The changed profile", body = wire::User),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 409, description = "`email_taken`, `username_taken` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many e-mail addresses", body = Problem),
     )
 )]
@@ -60,10 +57,8 @@ pub(crate) async fn update_me(
     put, path = "/me", tag = "users", security(("bearer" = [])), request_body = ProfileChange,
     responses(
         (status = 200, description = "The changed profile", body = wire::User),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 409, description = "`email_taken`, `username_taken` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many e-mail addresses", body = Problem),
     )
 )]
@@ -85,7 +80,6 @@ pub(crate) async fn put_me(
     delete, path = "/me", tag = "users", security(("bearer" = [])),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 409, description = "`last_admin` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
     )

@@ -22,7 +22,6 @@ const LARGEST: usize = 16 * 1024;
     responses(
         (status = 200, description = "The preferences; empty at first", body = Preferences),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No or no valid token", body = Problem),
     )
 )]
 pub(crate) async fn get_my_preferences(
@@ -41,7 +40,6 @@ pub(crate) async fn get_my_preferences(
     put, path = "/me/preferences", tag = "users", security(("bearer" = [])), request_body = Preferences,
     responses(
         (status = 200, description = "The new preferences", body = Preferences),
-        (status = 401, description = "No or no valid token", body = Problem),
         (status = 409, description = "`stale`: they were changed elsewhere at the same time", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
         (status = 413, description = "Larger than 16 KiB", body = Problem),
@@ -71,5 +69,5 @@ pub(crate) async fn put_my_preferences(
 
 /// Any JSON object.
 #[derive(Serialize, Deserialize, ToSchema)]
-#[schema(value_type = Object)]
+#[schema(value_type = Object, example = json!({"theme": "dark", "columns": ["name", "price"]}))]
 pub(crate) struct Preferences(Map<String, Value>);

@@ -5,7 +5,6 @@ use axum::extract::State;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::auth::CurrentUser;
-use shared::http::Problem;
 use shared::{App, Result, wire};
 use utoipa::ToSchema;
 
@@ -21,7 +20,6 @@ const MOST_RECENT: usize = 5;
     get, path = "/me/profile", tag = "users", security(("bearer" = [])),
     responses(
         (status = 200, description = "The caller", body = Overview),
-        (status = 401, description = "No or no valid token", body = Problem),
     )
 )]
 pub(crate) async fn get_my_overview(

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use shared::auth::CurrentUser;
-use shared::http::{FromParams, PageOf, Paging, Params, Problem, Query};
+use shared::http::{FromParams, PageOf, Paging, Params, Query};
 use shared::models::{Scope, User, search};
 use shared::{App, Context, Result, wire};
 use utoipa::IntoParams;
@@ -17,10 +17,6 @@ use utoipa::IntoParams;
     get, path = "/search", tag = "users", security(("bearer" = ["users:read"])), params(Wanted, Paging),
     responses(
         (status = 200, description = "A page of users", body = PageOf<wire::User>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn search_users(

@@ -23,12 +23,9 @@ use crate::change::{self, ProfileChange, check_rank, null};
     request_body = UserChange,
     responses(
         (status = 200, description = "The changed user", body = wire::User),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No user has this id", body = Problem),
         (status = 409, description = "`email_taken`, `username_taken`, `last_admin` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many e-mail addresses", body = Problem),
     )
 )]
@@ -57,12 +54,9 @@ pub(crate) async fn update_user(
     request_body = UserChange,
     responses(
         (status = 200, description = "The changed user", body = wire::User),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No user has this id", body = Problem),
         (status = 409, description = "`email_taken`, `username_taken`, `last_admin` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
-        (status = 422, description = "Every field that is not valid", body = Problem),
         (status = 429, description = "Too many e-mail addresses", body = Problem),
     )
 )]
@@ -80,9 +74,10 @@ pub(crate) async fn put_user(
 /// What administrators may change about others.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"role": "moderator", "phone": null}))]
 pub(crate) struct UserChange {
     #[serde(default)]
-    #[schema(value_type = Option<Email>)]
+    #[schema(value_type = Email, required = false)]
     email: Patch<Email>,
     #[serde(default)]
     #[schema(value_type = Option<Username>)]
@@ -106,10 +101,10 @@ pub(crate) struct UserChange {
     #[schema(value_type = Option<Website>)]
     website: Patch<Website>,
     #[serde(default)]
-    #[schema(value_type = Option<Role>)]
+    #[schema(value_type = Role, required = false)]
     role: Patch<Role>,
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool, required = false)]
     is_active: Patch<bool>,
 }
 

@@ -97,8 +97,8 @@ struct Parameters {
     /// Items of the page.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
-    /// How many items to pass over. A cursor costs less.
-    #[param(minimum = 0, maximum = 10_000, default = 0)]
+    /// How many items to pass over, if there is no cursor, which costs less.
+    #[param(minimum = 0, maximum = 10_000)]
     skip: Option<u32>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -134,6 +134,7 @@ pub struct PageOf<T> {
     #[schema(example = 1)]
     pub pages: u32,
     /// What to send as `cursor` for the next page; null on the last.
+    #[schema(example = "eyJpZCI6IjAxOThjOGY1In0")]
     pub next_cursor: Option<String>,
 }
 

@@ -30,6 +30,7 @@ pub struct Problem {
     #[schema(example = "not_found")]
     pub code: &'static str,
     /// To quote when asking for help; also in `x-request-id` and in the log.
+    #[schema(example = "0198c8f5-6b1e-7c3a-9d52-2f0e8a41b7c6")]
     pub request_id: String,
     /// With 422: every field that is not valid. With `insufficient_inventory`: every line that is short.
     #[serde(skip_serializing_if = "Vec::is_empty")]

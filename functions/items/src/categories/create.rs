@@ -26,9 +26,7 @@ use crate::create::description;
 #[utoipa::path(
     post, path = "", tag = "categories", security(("bearer" = ["items:manage"])), request_body = NewCategory,
     responses(
-        (status = 201, description = "The new category", body = Category),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
+        (status = 201, description = "The new category", body = Category, headers(("Location" = String), ("ETag" = String))),
         (status = 409, description = "`name_taken`, `slug_taken`, `limit_reached` or `stale`", body = Problem),
         (status = 422, description = "Every field that is not valid; `unknown_category` or `too_deep`", body = Problem),
     )
@@ -55,6 +53,7 @@ pub(crate) async fn create_category(
 /// A category to be.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Phones", "description": "With and without a cord."}))]
 pub(crate) struct NewCategory {
     name: CategoryName,
     /// Made of the name, unless given.

@@ -19,8 +19,6 @@ use super::change::MOST_RETRIES;
     delete, path = "/{id}", tag = "categories", security(("bearer" = ["items:manage"])), params(("id" = Uuid, Path)),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No category has this id", body = Problem),
         (status = 409, description = "`category_in_use` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),

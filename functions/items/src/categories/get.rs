@@ -19,7 +19,6 @@ use super::category::{self, Category};
     responses(
         (status = 200, description = "The category", body = Category),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No valid token", body = Problem),
         (status = 404, description = "No category that the caller may see has this id or slug", body = Problem),
     )
 )]

@@ -18,10 +18,7 @@ use crate::item::{self, Item};
     params(("slug" = String, Path, description = "The slug or the id", example = "phones"), Prices, Sort, Paging),
     responses(
         (status = 200, description = "A page of items", body = PageOf<Item>),
-        (status = 400, description = "`invalid_cursor` or `skip_too_deep`", body = Problem),
-        (status = 401, description = "No valid token", body = Problem),
         (status = 404, description = "No category that the caller may see has this slug or id", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_category_items(

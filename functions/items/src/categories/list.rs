@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use shared::auth::Visitor;
-use shared::http::{PageOf, Problem};
+use shared::http::PageOf;
 use shared::models::page::{From, Page, Slice, Total};
 use shared::{App, Result};
 
@@ -17,7 +17,6 @@ use super::category::Category;
     get, path = "", tag = "categories", security((), ("bearer" = [])),
     responses(
         (status = 200, description = "All categories", body = PageOf<Category>),
-        (status = 401, description = "No valid token", body = Problem),
     )
 )]
 pub(crate) async fn list_categories(

@@ -26,8 +26,6 @@ use crate::update::{description, replace};
     request_body = CategoryChange,
     responses(
         (status = 200, description = "The changed category", body = Category),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No category has this id", body = Problem),
         (status = 409, description = "`name_taken`, `slug_taken`, `category_cycle` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
@@ -60,8 +58,6 @@ pub(crate) async fn update_category(
     request_body = CategoryChange,
     responses(
         (status = 200, description = "The changed category", body = Category),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No category has this id", body = Problem),
         (status = 409, description = "`name_taken`, `slug_taken`, `category_cycle` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
@@ -82,13 +78,14 @@ pub(crate) async fn put_category(
 /// What may be changed of a category.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Mobile phones", "parent_id": null}))]
 pub(crate) struct CategoryChange {
     #[serde(default)]
-    #[schema(value_type = Option<CategoryName>)]
+    #[schema(value_type = CategoryName, required = false)]
     name: Patch<CategoryName>,
     /// It does not follow the name.
     #[serde(default)]
-    #[schema(value_type = Option<Slug>)]
+    #[schema(value_type = Slug, required = false)]
     slug: Patch<Slug>,
     /// An empty one is none.
     #[serde(default, deserialize_with = "description")]
@@ -98,7 +95,7 @@ pub(crate) struct CategoryChange {
     #[schema(value_type = Option<Uuid>)]
     parent_id: Patch<Uuid>,
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool, required = false)]
     is_active: Patch<bool>,
 }
 

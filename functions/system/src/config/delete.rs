@@ -18,8 +18,6 @@ use super::{Key, NOT_FOUND};
     delete, path = "/{key}", tag = "system", security(("bearer" = ["admin:all"])), params(("key" = SettingKey, Path)),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No setting has this name", body = Problem),
         (status = 409, description = "`stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),

@@ -20,8 +20,6 @@ use super::{Key, NOT_FOUND};
     responses(
         (status = 200, description = "The setting", body = Setting),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 404, description = "No setting has this name", body = Problem),
     )
 )]

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 use shared::auth::Visitor;
-use shared::http::{Problem, etag};
+use shared::http::etag;
 use shared::models::setting::SettingValue;
 use shared::{App, Result};
 use utoipa::ToSchema;
@@ -23,7 +23,6 @@ use utoipa::ToSchema;
     responses(
         (status = 200, description = "The settings and flags", body = Config),
         (status = 304, description = "Unchanged"),
-        (status = 401, description = "No valid token", body = Problem),
     )
 )]
 pub(crate) async fn get_config(

@@ -27,8 +27,6 @@ use super::setting::{Setting, entry};
     responses(
         (status = 200, description = "The setting as it is now", body = Setting),
         (status = 201, description = "The new setting", body = Setting),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
         (status = 409, description = "`setting_type_fixed`, `limit_reached` or `stale`", body = Problem),
         (status = 412, description = "`If-Match` names another version", body = Problem),
         (status = 422, description = "Every field that is not valid, or a name that no setting can have", body = Problem),

@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use shared::auth::CurrentUser;
-use shared::http::Problem;
 use shared::models::Scope;
 use shared::{App, Error, Result};
 
@@ -21,8 +20,6 @@ use shared::{App, Error, Result};
     get, path = "/metrics", tag = "system", security(("bearer" = ["admin:all"])),
     responses(
         (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
     )
 )]
 pub(crate) async fn get_metrics(State(app): State<App>, _: Scraper) -> Result<Response> {

@@ -20,9 +20,6 @@ use utoipa::{IntoParams, ToSchema};
     responses(
         (status = 200, description = "A page of users", body = Users),
         (status = 400, description = "`invalid_cursor`", body = Problem),
-        (status = 401, description = "No or no valid token", body = Problem),
-        (status = 403, description = "`insufficient_scope`", body = Problem),
-        (status = 422, description = "Every parameter that is not valid", body = Problem),
     )
 )]
 pub(crate) async fn list_users_v2(
