@@ -18,6 +18,7 @@ mod house;
 mod items;
 mod limits;
 mod mail;
+mod migrations;
 mod oauth;
 mod oidc;
 mod orders;
