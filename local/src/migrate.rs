@@ -28,7 +28,7 @@ pub use lock::{LEASE, RENEWED_EVERY};
 use lock::{Lock, StoredLock};
 pub use step::PAGE;
 use step::{Pace, Step};
-use tables::{Tables, Write, number, stored};
+use tables::{Tables, Updated, Write, number, stored};
 
 /// How many segments of a table are read side by side. Noted with each run, so that it may change.
 const SEGMENTS: u32 = 4;
@@ -462,8 +462,10 @@ async fn note(tables: &Tables<'_>, run: &Run) -> Result<()> {
     let noted = Change::new()
         .set("segments", stored(&run.segments)?)
         .if_equal("holder", stored(&run.holder)?);
-    let noted = tables.update(&run.key(), noted).await?;
-    noted.context("another process has taken the run over")
+    match tables.update(&run.key(), noted).await? {
+        Updated::Done(_) => Ok(()),
+        Updated::Refused(_) => bail!("another process has taken the run over"),
+    }
 }
 
 /// Notes the end of a run, and the version that is reached by it.

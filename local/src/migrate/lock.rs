@@ -59,7 +59,7 @@ impl<'a> Lock<'a> {
             true => taken,
             false => taken.if_at_most("expires_at", now),
         };
-        let held: StoredLock = match tables.try_update(&keys::schema_lock(), taken).await? {
+        let held: StoredLock = match tables.update(&keys::schema_lock(), taken).await? {
             Updated::Done(_) => return Ok(Self::of(tables, owner, now)),
             Updated::Refused(None) => bail!("the lock was refused, and is not there"),
             Updated::Refused(Some(item)) => serde_dynamo::from_item(item)?,
@@ -95,7 +95,7 @@ impl<'a> Lock<'a> {
                     .if_equal("owner", owner),
                 Err(error) => return error,
             };
-            match self.tables.try_update(&keys::schema_lock(), renewed).await {
+            match self.tables.update(&keys::schema_lock(), renewed).await {
                 Ok(Updated::Done(_)) => self.expires_at.store(until, Ordering::Relaxed),
                 Ok(Updated::Refused(_)) => return anyhow!("another process has taken the lock"),
                 // As long as it is ours, it may be tried again.

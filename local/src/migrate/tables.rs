@@ -74,8 +74,7 @@ impl<'a> Tables<'a> {
             .with_context(|| format!("{} / {} cannot be read", key.pk, key.sk))
     }
 
-    /// Tables that were never migrated are of the first version, unless they are empty; that shows when it is looked for
-    /// something to migrate.
+    /// Tables that were never migrated count as of the first version: new ones too, in which there is nothing to change.
     pub(super) async fn version(&self) -> Result<Version> {
         let version = self.read(&keys::schema_version()).await?;
         Ok(version.unwrap_or(Version {
@@ -102,6 +101,7 @@ impl<'a> Tables<'a> {
         }))
     }
 
+    /// Every run, in the order of their migrations.
     pub(super) async fn runs(&self) -> Result<Vec<Run>> {
         let (mut runs, mut start) = (Vec::new(), None);
         loop {
@@ -131,17 +131,12 @@ impl<'a> Tables<'a> {
         Ok(count.and_then(|count| count.try_into().ok()).unwrap_or(0))
     }
 
-    /// A conditional update in the table `app` that is expected to hold. `None` if it does not.
-    pub(super) async fn update(&self, key: &Key, change: Change) -> Result<Option<()>> {
-        let updated = self.try_update(key, change).await?;
-        Ok(matches!(updated, Updated::Done(_)).then_some(()))
-    }
-
     /// A conditional update in the table `app`.
-    pub(super) async fn try_update(&self, key: &Key, change: Change) -> Result<Updated> {
+    pub(super) async fn update(&self, key: &Key, change: Change) -> Result<Updated> {
         self.update_in(Table::App, key, change).await
     }
 
+    /// A conditional update. Tried again while others are in the way.
     pub(super) async fn update_in(
         &self,
         table: Table,
@@ -204,6 +199,7 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
+    /// A conditional delete in the table `app`. Nothing happens if the condition does not hold.
     pub(super) async fn delete(&self, key: &Key, condition: Change) -> Result<()> {
         let condition = condition.expressions();
         let request = self.client.delete_item().table_name(self.name(Table::App)?);

@@ -800,12 +800,13 @@ mod tests {
         let mut item = Item::new(Uuid::nil(), title(), Price::parse_major(49.9).unwrap());
         item.description = Some(Description::parse("Undyed").unwrap());
         item.tax = Percent::parse(19.0).unwrap();
-        let mut expected = line(4_990, 3, 1_900);
-        expected.item_id = item.id;
-        assert_eq!(OrderLine::of(&item, 3), expected);
+        let expected = |item: &Item, price| OrderLine {
+            item_id: item.id,
+            ..line(price, 3, 1_900)
+        };
+        assert_eq!(OrderLine::of(&item, 3), expected(&item, 4_990));
         item.discount_price = Some(Price::parse_major(19.99).unwrap());
-        expected.unit_price = Money::from_minor(1_999);
-        assert_eq!(OrderLine::of(&item, 3), expected);
+        assert_eq!(OrderLine::of(&item, 3), expected(&item, 1_999));
         assert_eq!(OrderLine::of(&item, 1).total(), item.total_price());
     }
 

@@ -49,7 +49,7 @@ use crate::tasks::Queue;
 
 pub use change::Change;
 use keys::Key;
-use schema::SCHEMA_VERSION;
+pub use schema::SCHEMA_VERSION;
 pub use transaction::Transaction;
 
 /// A stored item: attribute names and values.
