@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::folder::{self, Folder};
-use crate::{Options, console, mail};
+use crate::{Options, console, mail, migrating};
 
 /// How long functions that an earlier run left behind get to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -95,6 +95,7 @@ async fn start(options: &Options) -> Result<Running> {
     let aws = start_aws(options, &folder)?;
     let references = provision(&aws, &template).await?;
     let variables = variables(options, &folder, &template, &aws, &references)?;
+    migrating::at_start(&variables).await?;
     if let Some(told) = superuser::first(&variables).await? {
         console::done("superuser", told);
     }

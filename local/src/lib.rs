@@ -8,6 +8,7 @@ pub mod template;
 
 pub mod demo;
 pub mod load;
+pub mod migrate;
 pub mod provision;
 pub mod superuser;
 

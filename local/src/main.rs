@@ -12,6 +12,7 @@ mod console;
 mod dev;
 mod folder;
 mod mail;
+mod migrating;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -114,6 +115,10 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+
+    /// Bring what is stored to another version of its schema.
+    #[command(subcommand)]
+    Migrate(migrating::What),
 }
 
 /// Whose data it is.
@@ -136,6 +141,7 @@ async fn main() -> ExitCode {
             place,
         }) => make_up(&place, users, items).await,
         Some(Command::Reindex { background, place }) => reindex(&place, background).await,
+        Some(Command::Migrate(what)) => migrating::run(what).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -260,6 +260,10 @@ fn every_key_is_made_in_one_file() {
         "\"JWKS",
         "\"PROFILE",
         "\"PASSWORD",
+        "\"SCHEMA",
+        "\"VERSION",
+        "\"MIGRATION#",
+        "\"LOCK",
     ] {
         only_in(
             prefix,

@@ -20,6 +20,7 @@ mod items;
 mod limits;
 mod mail;
 mod metrics;
+mod migrations;
 mod oauth;
 mod oidc;
 mod openapi;

@@ -41,6 +41,48 @@ pub enum Schedule {
     Call(usize, Fault),
     /// Every call to a service has it, as long as the switch is on.
     Service(&'static str, Fault, watch::Receiver<bool>),
+    /// None has, but one waits at a gate.
+    Gate(Gate),
+}
+
+/// Where the first call of an operation waits whose request holds a text.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    operation: &'static str,
+    text: &'static str,
+    reached: watch::Sender<bool>,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    pub fn new(operation: &'static str, text: &'static str) -> Self {
+        Self {
+            operation,
+            text,
+            reached: watch::Sender::new(false),
+            open: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits until the call is there.
+    pub async fn reached(&self) {
+        let mut reached = self.reached.subscribe();
+        let _ = reached.wait_for(|reached| *reached).await;
+    }
+
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    async fn pass(&self, operation: &str, body: &[u8]) {
+        let text = self.text.as_bytes();
+        let is_its = operation.ends_with(self.operation)
+            && body.windows(text.len()).any(|part| part == text);
+        if is_its && !self.reached.send_replace(true) {
+            let mut open = self.open.subscribe();
+            let _ = open.wait_for(|open| *open).await;
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +174,7 @@ impl Faults {
             {
                 *fault
             }
-            Schedule::Call(..) | Schedule::Service(..) => Fault::None,
+            Schedule::Call(..) | Schedule::Service(..) | Schedule::Gate(_) => Fault::None,
         };
         calls.push((operation, fault));
         fault
@@ -179,6 +221,10 @@ impl HttpConnector for FaultyConnector {
                 Some(target) => target.to_owned(),
                 None => format!("S3.{}", request.method()),
             };
+            if let Schedule::Gate(gate) = &faults.0.schedule {
+                let body = request.body().bytes().unwrap_or_default();
+                gate.pass(&target, body).await;
+            }
             let fault = faults.next(target);
             let lost = || ConnectorError::io("the connection broke".into());
             match fault {

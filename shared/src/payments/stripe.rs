@@ -421,13 +421,13 @@ mod tests {
     }
 
     fn order() -> Order {
-        let line = OrderLine {
-            item_id: Uuid::from_u128(7),
-            title: Title::parse("Wool blanket").unwrap(),
-            quantity: 2,
-            unit_price: Money::from_minor(1_999),
-            tax: Percent::from_hundredths(1_900).unwrap(),
-        };
+        let line = OrderLine::new(
+            Uuid::from_u128(7),
+            Title::parse("Wool blanket").unwrap(),
+            2,
+            Money::from_minor(1_999),
+            Percent::from_hundredths(1_900).unwrap(),
+        );
         let now = crate::models::time::now();
         let user = Uuid::from_u128(2);
         let order = Order::new(user, vec![line], "EUR", Provider::Stripe, now, now);

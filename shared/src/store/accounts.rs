@@ -8,7 +8,7 @@ use super::change::{number, stored, text};
 use super::one_time_tokens::Link;
 use super::rates::Window;
 use super::users::StoredUser;
-use super::{Change, Item, SCHEMA_VERSION, Store, Table, Transaction, from_item, keys};
+use super::{Change, Item, Store, Table, Transaction, from_item, keys};
 use crate::config::Hidden;
 use crate::error::{Error, RateLimit, Result};
 use crate::events::Event;
@@ -180,7 +180,7 @@ impl Store {
         let change = Change::new()
             .set("hash", text(hash))
             .set("changed_at", stored(&now)?)
-            .set("v", number(SCHEMA_VERSION.into()));
+            .versioned();
         let mut proved = user.clone();
         if !user.is_verified {
             proved.is_verified = true;

@@ -5,9 +5,9 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::change::{number, text};
+use super::change::text;
 use super::keys::{ItemList, Key};
-use super::{Change, SCHEMA_VERSION, Store, Table, Transaction, failed, from_item, keys};
+use super::{Change, Store, Table, Transaction, failed, from_item, keys};
 use crate::error::{Context, Error, Result};
 use crate::ids;
 use crate::models::audit::AuditEntry;
@@ -131,9 +131,7 @@ impl Store {
 impl Transaction<'_> {
     /// Requires the tree of categories to be of this version, and makes it the next.
     fn tree(self, version: u64) -> Self {
-        let change = Change::new()
-            .add("version", 1)
-            .set("v", number(SCHEMA_VERSION.into()));
+        let change = Change::new().add("version", 1).versioned();
         let change = match version {
             0 => change.if_absent("version"),
             read => change.if_equal("version", AttributeValue::N(read.to_string())),

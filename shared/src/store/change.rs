@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use serde::Serialize;
 
 use super::keys::Key;
+use super::schema::SCHEMA_VERSION;
 use super::{Item, Store, Table, back_off, failed};
 use crate::error::{Context, Result};
 
@@ -22,11 +23,11 @@ pub struct Change {
 }
 
 /// A change in the form of a request's four fields.
-pub(super) struct Expressions {
-    pub(super) update: String,
-    pub(super) condition: Option<String>,
-    pub(super) names: Option<HashMap<String, String>>,
-    pub(super) values: Option<Item>,
+pub struct Expressions {
+    pub update: String,
+    pub condition: Option<String>,
+    pub names: Option<HashMap<String, String>>,
+    pub values: Option<Item>,
 }
 
 /// How an update ended.
@@ -107,6 +108,15 @@ impl Change {
             change = change.remove(&name);
         }
         Ok(change)
+    }
+
+    /// Gives the item the version of new items if the update makes it. One that is there keeps its own: only some of its
+    /// attributes are changed.
+    pub fn versioned(mut self) -> Self {
+        let (name, value) = (self.name("v"), self.value(number(SCHEMA_VERSION.into())));
+        self.set
+            .push(format!("{name} = if_not_exists({name}, {value})"));
+        self
     }
 
     pub fn set(mut self, name: &str, value: AttributeValue) -> Self {
@@ -205,7 +215,7 @@ impl Change {
         placeholder
     }
 
-    pub(super) fn expressions(self) -> Expressions {
+    pub fn expressions(self) -> Expressions {
         let clauses = [
             ("SET", self.set),
             ("ADD", self.add),

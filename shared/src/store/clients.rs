@@ -75,6 +75,7 @@ impl Store {
         };
         let count = Change::new()
             .add("count", 1)
+            .versioned()
             .if_below("count", MOST_CLIENTS);
         self.transaction()
             .update(Table::Vault, &keys::client_counter(), count)

@@ -261,7 +261,7 @@ impl Store {
             if old_places.get(key) != Some(place) {
                 let price = Change::new()
                     .set("price_key", text(&place.price_key))
-                    .set("v", number(super::SCHEMA_VERSION.into()));
+                    .versioned();
                 transaction = transaction.update(Table::App, key, price);
             }
         }
@@ -614,7 +614,9 @@ impl Store {
         self.load(writes).await?;
         for (counter, counts) in counts {
             let counts = counts.iter();
-            let change = counts.fold(Change::new(), |change, (name, by)| change.add(name, *by));
+            let change = counts.fold(Change::new().versioned(), |change, (name, by)| {
+                change.add(name, *by)
+            });
             self.update(&counter, change, ReturnValue::None, "count items")
                 .await?;
         }
@@ -686,7 +688,7 @@ impl Transaction<'_> {
         if old == new {
             return self;
         }
-        let mut change = Change::new();
+        let mut change = Change::new().versioned();
         if let Some(old) = old {
             change = change.add(old.as_str(), -1);
         }

@@ -27,9 +27,12 @@ fn alone(pk: String) -> Key {
     Key { pk, sk }
 }
 
+/// What the partition keys of users begin with.
+pub const USER: &str = "USER#";
+
 fn of_user(id: Uuid, sk: impl Into<String>) -> Key {
     let sk = sk.into();
-    let pk = format!("USER#{id}");
+    let pk = format!("{USER}{id}");
     Key { pk, sk }
 }
 
@@ -39,7 +42,7 @@ pub fn profile(user: Uuid) -> Key {
 
 /// Whose profile this is the key of.
 pub fn user_id(key: &Key) -> Option<Uuid> {
-    key.pk.strip_prefix("USER#")?.parse().ok()
+    key.pk.strip_prefix(USER)?.parse().ok()
 }
 
 pub fn session(user: Uuid, session: Uuid) -> Key {
@@ -396,4 +399,28 @@ pub fn due_task_lists(first: usize) -> impl Iterator<Item = String> {
 /// In the index `tasks`: where a task is listed that was given up.
 pub fn failed_tasks() -> String {
     "FAILED".to_owned()
+}
+
+/// What is known of the schema of both tables.
+fn of_schema(sk: String) -> Key {
+    let pk = "SCHEMA".to_owned();
+    Key { pk, sk }
+}
+
+/// The version that both tables have reached.
+pub fn schema_version() -> Key {
+    of_schema("VERSION".to_owned())
+}
+
+/// What the sort keys of runs begin with.
+pub const MIGRATION: &str = "MIGRATION#";
+
+/// One run of a migration, up or down.
+pub fn migration_run(number: u32, run: Uuid) -> Key {
+    of_schema(format!("{MIGRATION}{number:04}#{run}"))
+}
+
+/// Who may migrate.
+pub fn schema_lock() -> Key {
+    of_schema("LOCK".to_owned())
 }

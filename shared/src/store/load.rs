@@ -41,7 +41,9 @@ impl Store {
         }
         for (counter, counts) in counts {
             let counts = counts.iter();
-            let change = counts.fold(Change::new(), |change, (name, by)| change.add(name, *by));
+            let change = counts.fold(Change::new().versioned(), |change, (name, by)| {
+                change.add(name, *by)
+            });
             self.update(&counter, change, ReturnValue::None, "count users")
                 .await?;
         }

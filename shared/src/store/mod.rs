@@ -23,6 +23,7 @@ pub mod one_time_tokens;
 pub mod orders;
 pub mod preferences;
 pub mod rates;
+pub mod schema;
 pub mod search;
 pub mod sessions;
 pub mod settings;
@@ -50,13 +51,11 @@ use crate::tasks::Queue;
 
 pub use change::Change;
 use keys::Key;
+pub use schema::SCHEMA_VERSION;
 pub use transaction::Transaction;
 
 /// A stored item: attribute names and values.
 pub type Item = HashMap<String, AttributeValue>;
-
-/// The schema version that new items carry as `v`.
-pub const SCHEMA_VERSION: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
@@ -225,7 +224,7 @@ impl Write {
 }
 
 impl Key {
-    fn attributes(&self) -> Item {
+    pub fn attributes(&self) -> Item {
         HashMap::from([
             ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
             ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
@@ -233,7 +232,7 @@ impl Key {
     }
 
     /// The key of an item, or of an index's entry.
-    fn of(item: &Item) -> Option<Self> {
+    pub fn of(item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name)?.as_s().ok().cloned();
         Some(Self {
             pk: text("pk")?,
@@ -258,8 +257,15 @@ fn to_item(key: &Key, model: &impl Serialize) -> Result<Item> {
     Ok(item)
 }
 
-fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
+/// A stored item as a model, whatever version it is of. Every item that becomes one comes this way.
+fn from_item<T: DeserializeOwned>(mut item: Item) -> Result<T> {
+    schema::upcast(&mut item);
     serde_dynamo::from_item(item).context("read a stored item")
+}
+
+/// What an index tells of an item. That is only some of its attributes, and of no version.
+fn from_entry<T: DeserializeOwned>(entry: Item) -> Result<T> {
+    serde_dynamo::from_item(entry).context("read an index")
 }
 
 /// Waits before attempt `attempt + 1`, longer each time and never twice the same; gives up after five.

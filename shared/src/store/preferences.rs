@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::audit::has_ended;
-use super::change::{number, text};
+use super::change::text;
 use super::keys::{Key, PAST};
-use super::{Change, Item, SCHEMA_VERSION, Store, Table, failed, from_item, keys};
+use super::{Change, Item, Store, Table, failed, from_item, keys};
 use crate::error::{Context, Error, Result};
 use crate::models::audit::AuditEntry;
 
@@ -53,7 +53,7 @@ impl Store {
     ) -> Result<()> {
         let change = Change::new()
             .set("json", text(json))
-            .set("v", number(SCHEMA_VERSION.into()))
+            .versioned()
             .add("version", 1);
         let change = match version {
             0 => change.if_absent("version"),

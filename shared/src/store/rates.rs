@@ -72,6 +72,7 @@ impl Window {
         Change::new()
             .add("used", number.into())
             .set("ttl", ttl)
+            .versioned()
             .if_at_most("used", room)
     }
 }

@@ -19,9 +19,7 @@ use uuid::Uuid;
 
 use super::change::{Updated, number, stored, text};
 use super::keys::Key;
-use super::{
-    Change, Item, SCHEMA_VERSION, Store, Table, Write, back_off, failed, from_item, keys, to_item,
-};
+use super::{Change, Item, Store, Table, Write, back_off, failed, from_item, keys, to_item};
 use crate::error::{Error, Result};
 use crate::models::page::{From, Page, Slice, Total};
 use crate::models::search::{Anchor, Query, suffixes};
@@ -195,7 +193,7 @@ impl Store {
             let now = self.clock.seconds();
             let held = || {
                 wanted()
-                    .set("v", number(SCHEMA_VERSION.into()))
+                    .versioned()
                     .set("holder", text(&task.to_string()))
                     .set("held_until", number(now + HELD))
             };

@@ -15,7 +15,7 @@ use uuid::{Uuid, Variant, Version};
 
 use super::change::{Change, Updated, number, stored, text};
 use super::listing::{Listing, Sort};
-use super::{Item, Store, Table, Transaction, failed, from_item, keys};
+use super::{Item, Store, Table, Transaction, failed, from_entry, from_item, keys};
 use crate::error::{Context, Error, Result};
 use crate::ids;
 use crate::metrics::Count;
@@ -566,7 +566,7 @@ impl Store {
             .set_exclusive_start_key(start);
         let output = request.send().await.map_err(failed("list due tasks"))?;
         let items = output.items.unwrap_or_default().into_iter();
-        let due = items.map(from_item).collect::<Result<_>>()?;
+        let due = items.map(from_entry).collect::<Result<_>>()?;
         Ok((due, output.last_evaluated_key))
     }
 

@@ -177,7 +177,7 @@ impl Transaction<'_> {
         let (state_before, state_after) = (before.map(state), after.map(state));
         let mut transaction = self;
         if state_before != state_after {
-            let mut change = Change::new();
+            let mut change = Change::new().versioned();
             if let Some(before) = &state_before {
                 change = change.add(before, -1);
             }
@@ -188,7 +188,7 @@ impl Transaction<'_> {
         }
         let is_admin = |user: Option<&User>| user.is_some_and(User::is_active_admin);
         let change = match (is_admin(before), is_admin(after)) {
-            (false, true) => Change::new().add("active", 1),
+            (false, true) => Change::new().add("active", 1).versioned(),
             (true, false) => Change::new().add("active", -1).if_above("active", 1),
             _ => return transaction,
         };
