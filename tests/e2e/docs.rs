@@ -37,7 +37,8 @@ pub(crate) fn swagger_ui_logs_in_and_sends_a_request(bundle: &Bundle) {
         "document.querySelector('{answer}').scrollIntoView()"
     ));
     browser.screenshot("docs-answer");
-    let status = format!("document.querySelector('{answer} .response-col_status').innerText");
+    let status =
+        format!("document.querySelector('{answer} .response .response-col_status').innerText");
     browser.wait_for(&format!("{status}.trim().startsWith('200')"));
     browser.wait_for(&format!(
         "document.querySelector('{answer}').innerText.includes('\"email\": \"{EMAIL}\"')"
