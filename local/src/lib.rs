@@ -7,8 +7,11 @@ pub mod aws;
 pub mod template;
 
 pub mod demo;
+pub mod export;
+pub mod import;
 pub mod load;
 pub mod provision;
+pub mod restore;
 pub mod superuser;
 
 pub mod pump;

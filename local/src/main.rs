@@ -12,6 +12,7 @@ mod console;
 mod dev;
 mod folder;
 mod mail;
+mod moving;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -110,6 +111,15 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+
+    /// Bring over the users and items of another application's database, as if they had been made here.
+    Import(moving::Import),
+
+    /// Copy everything in both tables into a file.
+    Export(moving::Export),
+
+    /// Put a copy back into empty tables.
+    Restore(moving::Restore),
 }
 
 /// Whose data it is.
@@ -132,6 +142,9 @@ async fn main() -> ExitCode {
             place,
         }) => make_up(&place, users, items).await,
         Some(Command::Reindex { background, place }) => reindex(&place, background).await,
+        Some(Command::Import(import)) => moving::import(import).await,
+        Some(Command::Export(export)) => moving::export(export).await,
+        Some(Command::Restore(restore)) => moving::restore(restore).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
