@@ -130,10 +130,11 @@ pub async fn export(
 ) -> Result<Counts> {
     let client = client(app);
     let beside = checkpoint_of(path);
-    let (mut file, mut checkpoint) = match fs::read(&beside) {
-        Ok(checkpoint) => go_on(app, path, &checkpoint)?,
+    let mut checkpoint = match fs::read(&beside) {
+        Ok(checkpoint) => read_checkpoint(app, path, &checkpoint)?,
         Err(_) => begin(app, path, options.segments.max(1))?,
     };
+    let mut file = open(app, path, &mut checkpoint)?;
     progress(checkpoint.counts.all());
     let (begun, mut units) = (Instant::now(), 0.0);
     let now = app.clock.seconds();
@@ -185,17 +186,11 @@ pub fn checkpoint_of(path: &Path) -> PathBuf {
     beside.into()
 }
 
-fn begin(app: &App, path: &Path, segments: u32) -> Result<(File, Checkpoint)> {
-    let mut file = OpenOptions::new();
-    let file = file.write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.with_context(|| format!("make the file {}", path.display()))?;
-    let mut first = serde_json::to_vec(&Line::Export {
-        id: Uuid::now_v7(),
-        version: VERSION,
-        at: app.clock.now().to_string(),
-    })?;
-    first.push(b'\n');
-    file.write_all(&first)?;
+/// The checkpoint comes before the file, so that there is never a file of which it is not known whether it is whole.
+fn begin(app: &App, path: &Path, segments: u32) -> Result<Checkpoint> {
+    if path.exists() {
+        bail!("{} is there already", path.display());
+    }
     let parts = Table::BOTH.into_iter().flat_map(|table| {
         (0..segments).map(move |segment| Part {
             table,
@@ -206,15 +201,15 @@ fn begin(app: &App, path: &Path, segments: u32) -> Result<(File, Checkpoint)> {
     let checkpoint = Checkpoint {
         tables: tables(app)?,
         segments,
-        length: first.len() as u64,
+        length: 0,
         counts: Counts::default(),
         open: parts.collect(),
     };
     checkpoint.save(&checkpoint_of(path))?;
-    Ok((file, checkpoint))
+    Ok(checkpoint)
 }
 
-fn go_on(app: &App, path: &Path, checkpoint: &[u8]) -> Result<(File, Checkpoint)> {
+fn read_checkpoint(app: &App, path: &Path, checkpoint: &[u8]) -> Result<Checkpoint> {
     let beside = checkpoint_of(path);
     let unusable = || {
         format!(
@@ -226,16 +221,32 @@ fn go_on(app: &App, path: &Path, checkpoint: &[u8]) -> Result<(File, Checkpoint)
     if checkpoint.tables != tables(app)? {
         bail!("{} is of a copy of other tables", beside.display());
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .open(path)
-        .with_context(unusable)?;
+    Ok(checkpoint)
+}
+
+/// The file as it was at the checkpoint, with its first line at least.
+fn open(app: &App, path: &Path, checkpoint: &mut Checkpoint) -> Result<File> {
+    let mut file = OpenOptions::new();
+    let file = file.write(true).create(true).truncate(false).mode(0o600);
+    let file = file.open(path);
+    let mut file = file.with_context(|| format!("write {}", path.display()))?;
     if file.metadata()?.len() < checkpoint.length {
         bail!("{} is shorter than its checkpoint says", path.display());
     }
     file.set_len(checkpoint.length)?;
     file.seek(SeekFrom::End(0))?;
-    Ok((file, checkpoint))
+    if checkpoint.length == 0 {
+        let mut first = serde_json::to_vec(&Line::Export {
+            id: Uuid::now_v7(),
+            version: VERSION,
+            at: app.clock.now().to_string(),
+        })?;
+        first.push(b'\n');
+        file.write_all(&first).context("write the file")?;
+        checkpoint.length = first.len() as u64;
+        checkpoint.save(&checkpoint_of(path))?;
+    }
+    Ok(file)
 }
 
 fn tables(app: &App) -> Result<Vec<String>> {

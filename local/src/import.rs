@@ -67,7 +67,7 @@ pub struct Import<'a> {
     options: &'a Options,
     checker: Checker,
     refused: Refused,
-    /// Who is there, or would be: for the items of a dry run.
+    /// Who is there, or would be. Of a dry run only: its items find no owner in the table.
     users: HashSet<uuid::Uuid>,
 }
 
@@ -132,7 +132,9 @@ impl<'a> Import<'a> {
         for ((key, newcomer), fate) in keys.into_iter().zip(&newcomers).zip(fates.await?) {
             let is_lost = key.lost.iter().any(|lost| lost.field == "hashed_password");
             if self.settle(Table::Users, &key, &fate, counts)? {
-                self.users.insert(newcomer.user.id);
+                if self.options.dry_run {
+                    self.users.insert(newcomer.user.id);
+                }
                 counts.without_password += u64::from(is_lost);
             }
             if matches!(fate, Fate::New) {

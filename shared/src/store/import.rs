@@ -54,31 +54,39 @@ pub enum Fate {
 impl Store {
     /// What would become of users. The names of those who come together must differ.
     pub async fn fates_of_users(&self, newcomers: &[Newcomer]) -> Result<Vec<Fate>> {
-        let mut wanted = Vec::new();
-        for Newcomer { user, .. } in newcomers {
-            wanted.push(keys::profile(user.id));
-            wanted.push(keys::unique_email(&user.email));
-            wanted.extend(user.username.as_ref().map(keys::unique_username));
+        let profiles = newcomers.iter().map(|one| keys::profile(one.user.id));
+        let profiles = self.read_all(&profiles.collect::<Vec<_>>()).await?;
+        let mut names = Vec::new();
+        for (Newcomer { user, .. }, profile) in newcomers.iter().zip(&profiles) {
+            // Of those who are there the names are not asked for: most are there when an import goes on.
+            if profile.is_none() {
+                names.push(keys::unique_email(&user.email));
+                names.extend(user.username.as_ref().map(keys::unique_username));
+            }
         }
-        let mut found = self.read_all(&wanted).await?.into_iter();
+        let mut holders = self.read_all(&names).await?.into_iter();
         let mut fates = Vec::new();
-        for Newcomer { user, .. } in newcomers {
-            let is_there = found.next().flatten().is_some();
-            let mut has_other = || -> Result<bool> {
-                let unique = found
-                    .next()
-                    .flatten()
-                    .map(from_item::<Unique>)
-                    .transpose()?;
-                Ok(unique.is_some_and(|unique| unique.user_id != user.id))
+        for (Newcomer { user, .. }, profile) in newcomers.iter().zip(&profiles) {
+            if profile.is_some() {
+                fates.push(Fate::There);
+                continue;
+            }
+            let mut holder = || -> Result<Option<Uuid>> {
+                let unique = holders.next().flatten();
+                let unique = unique.map(from_item::<Unique>).transpose()?;
+                Ok(unique.map(|unique| unique.user_id))
             };
-            let email_taken = has_other()?;
-            let username_taken = user.username.is_some() && has_other()?;
-            fates.push(match (is_there, email_taken, username_taken) {
-                (true, ..) => Fate::There,
-                (_, true, _) => Fate::Refused(Error::EmailTaken),
-                (.., true) => Fate::Refused(Error::UsernameTaken),
-                _ => Fate::New,
+            let of_email = holder()?;
+            let of_username = match user.username {
+                Some(_) => holder()?,
+                None => None,
+            };
+            fates.push(match (of_email, of_username) {
+                (None, None) => Fate::New,
+                // They have come between the two reads.
+                (Some(id), _) if id == user.id => Fate::There,
+                (Some(_), _) => Fate::Refused(Error::EmailTaken),
+                (None, Some(_)) => Fate::Refused(Error::UsernameTaken),
             });
         }
         Ok(fates)
