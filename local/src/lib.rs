@@ -7,9 +7,12 @@ pub mod aws;
 pub mod template;
 
 pub mod demo;
+pub mod export;
+pub mod import;
 pub mod load;
 pub mod migrate;
 pub mod provision;
+pub mod restore;
 pub mod superuser;
 
 pub mod pump;

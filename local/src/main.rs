@@ -13,6 +13,7 @@ mod dev;
 mod folder;
 mod mail;
 mod migrating;
+mod moving;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -119,6 +120,15 @@ enum Command {
     /// Bring what is stored to another version of its schema.
     #[command(subcommand)]
     Migrate(migrating::What),
+
+    /// Bring over the users and items of another application's database, as if they had been made here.
+    Import(moving::Import),
+
+    /// Copy everything in both tables into a file.
+    Export(moving::Export),
+
+    /// Put a copy back into empty tables.
+    Restore(moving::Restore),
 }
 
 /// Whose data it is.
@@ -142,6 +152,9 @@ async fn main() -> ExitCode {
         }) => make_up(&place, users, items).await,
         Some(Command::Reindex { background, place }) => reindex(&place, background).await,
         Some(Command::Migrate(what)) => migrating::run(what).await,
+        Some(Command::Import(import)) => moving::import(import).await,
+        Some(Command::Export(export)) => moving::export(export).await,
+        Some(Command::Restore(restore)) => moving::restore(restore).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

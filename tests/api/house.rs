@@ -229,6 +229,17 @@ fn only_the_store_knows_dynamodb() {
 }
 
 #[test]
+fn nothing_scans() {
+    // What copies whole tables is in `local`, which no function links.
+    only_in(".scan()", &["shared/src", "functions"], &[]);
+    for function in &template().functions {
+        let manifest = manifest(&format!("functions/{}/Cargo.toml", function.name));
+        let dependencies = manifest["dependencies"].as_table().unwrap();
+        assert!(!dependencies.contains_key("local"), "{}", function.name);
+    }
+}
+
+#[test]
 fn every_key_is_made_in_one_file() {
     for prefix in [
         "\"USER#",
@@ -258,6 +269,7 @@ fn every_key_is_made_in_one_file() {
         "\"OIDC#",
         "\"FAILED",
         "\"JWKS",
+        "\"RESTORE",
         "\"PROFILE",
         "\"PASSWORD",
         "\"SCHEMA",

@@ -16,6 +16,7 @@ mod events;
 mod faults;
 mod files;
 mod house;
+mod import;
 mod items;
 mod limits;
 mod mail;

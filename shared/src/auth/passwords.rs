@@ -62,6 +62,38 @@ pub fn is_outdated(hash: &Hidden) -> bool {
     !hash.reveal().starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
 }
 
+/// The most that a hash made elsewhere may cost to verify: memory in KiB, passes, lanes, and the cost of bcrypt. Within
+/// it a login takes a few seconds at worst, and fits into the function.
+const MOST_MEMORY: u32 = 131_072;
+const MOST_PASSES: u32 = 16;
+const MOST_LANES: u32 = 16;
+const MOST_COST: u32 = 14;
+
+/// Whether a hash that was made elsewhere can be kept: bcrypt, or argon2id as a PHC string, whole, and not too dear to
+/// verify.
+pub fn can_be_kept(hash: &str) -> bool {
+    if let Some(rest) = ["$2a$", "$2b$", "$2y$"]
+        .iter()
+        .find_map(|mark| hash.strip_prefix(mark))
+    {
+        let cost = rest.get(..2).and_then(|cost| cost.parse().ok());
+        let is_cheap = cost.is_some_and(|cost: u32| (4..=MOST_COST).contains(&cost));
+        let digits = rest.get(2..).and_then(|rest| rest.strip_prefix('$'));
+        let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
+        return is_cheap && digits.is_some_and(|d| d.len() == 53 && d.bytes().all(is_digit));
+    }
+    let Ok(hash) = PasswordHash::new(hash) else {
+        return false;
+    };
+    let is_whole = hash.salt.is_some() && hash.hash.is_some();
+    let is_cheap = Params::try_from(&hash).is_ok_and(|params| {
+        params.m_cost() <= MOST_MEMORY
+            && params.t_cost() <= MOST_PASSES
+            && params.p_cost() <= MOST_LANES
+    });
+    is_whole && is_cheap && hash.algorithm == Algorithm::Argon2id.ident()
+}
+
 /// Runs a hash off the runtime's thread, a few at a time.
 async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let _turn = HASHING.acquire().await.context("wait for a turn to hash")?;
@@ -101,6 +133,39 @@ mod tests {
         assert!(!verify("Correct-horse-7", spoilt).await.unwrap());
         let today = Hidden::new(super::hash("Correct-horse-7").await.unwrap());
         assert!(!is_outdated(&today));
+    }
+
+    #[test]
+    fn hashes_from_elsewhere_are_kept_if_they_are_of_a_known_kind() {
+        let bcrypt = bcrypt::hash("Correct-horse-7", 4).unwrap();
+        let argon2id = hash_now("Correct-horse-7").unwrap();
+        // As argon2-cffi makes it.
+        let dearer = argon2id.replacen("m=19456,t=2,p=1", "m=65536,t=3,p=4", 1);
+        for kept in [
+            &bcrypt,
+            &bcrypt.replacen("$2b$", "$2a$", 1),
+            &bcrypt.replacen("$2b$", "$2y$", 1),
+            &argon2id,
+            &dearer,
+        ] {
+            assert!(can_be_kept(kept), "{kept}");
+        }
+        for refused in [
+            "",
+            "Correct-horse-7",
+            "$2b$04$short",
+            &bcrypt.replacen("$2b$", "$2x$", 1),
+            &bcrypt.replacen("$04$", "$31$", 1),
+            &format!("{bcrypt}x"),
+            "$argon2id$v=19$m=19456,t=2,p=1",
+            &argon2id.replacen("argon2id", "argon2i", 1),
+            &argon2id.replacen("m=19456", "m=4194304", 1),
+            "pbkdf2_sha256$600000$salt$hash",
+            "$pbkdf2-sha256$29000$c2FsdA$aGFzaA",
+            "5f4dcc3b5aa765d61d8327deb882cf99",
+        ] {
+            assert!(!can_be_kept(refused), "{refused}");
+        }
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use super::text::Invalid;
 
 /// The largest amount that a request may name.
 const MOST: f64 = 999_999_999.99;
+const MOST_MINOR: u64 = 99_999_999_999;
 
 /// An amount in minor units of the one currency; on the wire a number with at most two decimal places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, ToSchema)]
@@ -21,10 +22,19 @@ impl Money {
     pub fn parse_major(number: f64) -> Result<Self, Invalid> {
         // What is not a number is in no range.
         if !(-MOST..=MOST).contains(&number) {
-            let message = format!("must be from -{MOST} to {MOST}");
-            return Err(Invalid::new("out_of_range", message));
+            return Err(out_of_money());
         }
         whole_hundredths(number).map(Self)
+    }
+
+    /// The amount that a decimal number is exactly, as databases write it: `19.99`, `19.990`, `1.999e1`. What stands at
+    /// the end may be zeros; any other third decimal place is refused.
+    pub fn parse_decimal(text: &str) -> Result<Self, Invalid> {
+        let minor = decimal_hundredths(text)?;
+        match minor.unsigned_abs() <= MOST_MINOR {
+            true => Ok(Self(minor)),
+            false => Err(out_of_money()),
+        }
     }
 
     pub const fn from_minor(minor: i64) -> Self {
@@ -70,6 +80,11 @@ pub struct Price(Money);
 impl Price {
     pub fn parse_major(number: f64) -> Result<Self, Invalid> {
         Money::parse_major(number)?.try_into()
+    }
+
+    /// As [`Money::parse_decimal`].
+    pub fn parse_decimal(text: &str) -> Result<Self, Invalid> {
+        Money::parse_decimal(text)?.try_into()
     }
 
     pub const fn money(self) -> Money {
@@ -121,6 +136,12 @@ impl Percent {
         hundredths.map(Self).map_err(|_| out_of_percent())
     }
 
+    /// As [`Money::parse_decimal`].
+    pub fn parse_decimal(text: &str) -> Result<Self, Invalid> {
+        let hundredths = u16::try_from(decimal_hundredths(text)?);
+        hundredths.map_or_else(|_| Err(out_of_percent()), Self::from_hundredths)
+    }
+
     pub fn from_hundredths(hundredths: u16) -> Result<Self, Invalid> {
         match hundredths <= 10_000 {
             true => Ok(Self(hundredths)),
@@ -131,6 +152,10 @@ impl Percent {
     pub const fn hundredths(self) -> u16 {
         self.0
     }
+}
+
+fn out_of_money() -> Invalid {
+    Invalid::new("out_of_range", format!("must be from -{MOST} to {MOST}"))
 }
 
 fn out_of_percent() -> Invalid {
@@ -164,11 +189,53 @@ fn whole_hundredths(number: f64) -> Result<i64, Invalid> {
     // A decimal number of two places, read, is the float nearest to it; so is this quotient.
     match hundredths / 100.0 == number {
         true => Ok(hundredths as i64),
-        false => {
-            let message = "must have at most two decimal places";
-            Err(Invalid::new("too_many_decimals", message))
-        }
+        false => Err(too_many_decimals()),
     }
+}
+
+fn too_many_decimals() -> Invalid {
+    let message = "must have at most two decimal places";
+    Invalid::new("too_many_decimals", message)
+}
+
+/// The hundredths that a decimal number is exactly. What is too large for any amount or rate stays too large.
+fn decimal_hundredths(text: &str) -> Result<i64, Invalid> {
+    let no_number = || Invalid::new("invalid_type", "must be a decimal number");
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse().map_err(|_| no_number())?),
+        None => (text, 0_i32),
+    };
+    let (is_negative, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+    let digits = format!("{whole}{decimals}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(no_number());
+    }
+    let digits = digits.trim_start_matches('0');
+    // How many of the digits are hundredths.
+    let places = i32::try_from(decimals.len()).map_err(|_| no_number())?;
+    let kept = i64::try_from(digits.len()).map_err(|_| no_number())? + 2 - i64::from(places)
+        + i64::from(exponent);
+    let (kept, rest) = match usize::try_from(kept) {
+        Ok(kept) if kept >= digits.len() => {
+            // No amount has so many digits.
+            let zeros = (kept - digits.len()).min(20);
+            (format!("{digits}{}", "0".repeat(zeros)), "")
+        }
+        Ok(kept) => (digits[..kept].to_owned(), &digits[kept..]),
+        Err(_) => (String::new(), digits),
+    };
+    if rest.bytes().any(|byte| byte != b'0') {
+        return Err(too_many_decimals());
+    }
+    let hundredths = match kept.trim_start_matches('0') {
+        "" => 0,
+        kept => kept.parse().unwrap_or(i64::MAX),
+    };
+    Ok(if is_negative { -hundredths } else { hundredths })
 }
 
 /// As people write it: 19.99 and 20, not 20.0.
@@ -285,6 +352,49 @@ mod tests {
                 (found, _) => panic!("for {json}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn decimals() {
+        let amount = |text: &str| Money::parse_decimal(text).map(Money::minor);
+        for (text, expected) in [
+            ("19.99", Ok(1_999)),
+            ("19.9900", Ok(1_999)),
+            ("0019.9", Ok(1_990)),
+            ("+20", Ok(2_000)),
+            ("20.", Ok(2_000)),
+            (".5", Ok(50)),
+            ("-0.01", Ok(-1)),
+            ("-0", Ok(0)),
+            ("1.999e1", Ok(1_999)),
+            ("2E+3", Ok(200_000)),
+            ("100e-4", Ok(1)),
+            ("1e-3", Err("too_many_decimals")),
+            ("0e-999", Ok(0)),
+            ("19.999", Err("too_many_decimals")),
+            ("0.005", Err("too_many_decimals")),
+            ("999999999.99", Ok(99_999_999_999)),
+            ("1000000000", Err("out_of_range")),
+            ("-1e999999999", Err("out_of_range")),
+            ("99999999999999999999999999", Err("out_of_range")),
+            ("", Err("invalid_type")),
+            (".", Err("invalid_type")),
+            ("--1", Err("invalid_type")),
+            ("1,99", Err("invalid_type")),
+            ("1e", Err("invalid_type")),
+            ("NaN", Err("invalid_type")),
+            ("$5", Err("invalid_type")),
+            ("٣", Err("invalid_type")),
+        ] {
+            assert_eq!(amount(text).map_err(|e| e.code), expected, "{text:?}");
+        }
+        let rate = |text: &str| Percent::parse_decimal(text).map(Percent::hundredths);
+        assert_eq!(rate("19"), Ok(1_900));
+        assert_eq!(rate("100.00"), Ok(10_000));
+        assert_eq!(rate("100.01").map_err(|e| e.code), Err("out_of_range"));
+        assert_eq!(rate("-1").map_err(|e| e.code), Err("out_of_range"));
+        let price = Price::parse_decimal("0.00").map_err(|e| e.code);
+        assert_eq!(price, Err("too_small"));
     }
 
     #[test]

@@ -52,9 +52,9 @@ pub(super) struct Unique {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredPassword {
-    hash: String,
-    changed_at: jiff::Timestamp,
+pub(super) struct StoredPassword {
+    pub(super) hash: String,
+    pub(super) changed_at: jiff::Timestamp,
 }
 
 impl Store {

@@ -61,7 +61,7 @@ impl<'a> StoredItem<'a> {
 
 /// A place in a list.
 #[derive(PartialEq, Serialize)]
-struct Place {
+pub(super) struct Place {
     /// The sort key of the index `priced`.
     price_key: String,
 }
@@ -625,7 +625,7 @@ impl Store {
 }
 
 /// The places of an item in all its lists.
-fn places(item: &Item) -> BTreeMap<Key, Place> {
+pub(super) fn places(item: &Item) -> BTreeMap<Key, Place> {
     let tags = item.tags.iter().cloned().map(ItemList::Tagged);
     let category = item.category_id.map(ItemList::InCategory);
     let featured = item.is_featured.then_some(ItemList::Featured);

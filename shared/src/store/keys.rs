@@ -372,9 +372,22 @@ pub fn search_record(kind: &str, id: Uuid) -> Key {
     alone(format!("SEARCH#{kind}#{id}"))
 }
 
+/// What a restore has done so far. There only until it has done all.
+pub fn restore() -> Key {
+    alone("RESTORE".to_owned())
+}
+
+/// Whether an item belongs to where it is and not to what is kept there: counts of the rate limits, which are over soon,
+/// the public keys, which follow from the secret, and the state of a restore. A copy of the tables has no use for them.
+pub fn stays(pk: &str) -> bool {
+    pk.starts_with(RATE) || [jwks().pk, restore().pk].contains(&pk.to_owned())
+}
+
+const RATE: &str = "RATE#";
+
 /// `window` is the number of the window since the epoch.
 pub fn rate(rule: &str, subject: &str, window: u64) -> Key {
-    alone(format!("RATE#{rule}#{subject}#{window}"))
+    alone(format!("{RATE}{rule}#{subject}#{window}"))
 }
 
 /// The public signing keys.

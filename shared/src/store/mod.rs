@@ -11,6 +11,7 @@ mod change;
 pub mod clients;
 mod erase;
 pub mod files;
+pub mod import;
 pub mod items;
 pub mod jwks;
 pub mod keys;

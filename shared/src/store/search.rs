@@ -92,7 +92,7 @@ struct Record {
 
 /// A record as it is when nobody holds it.
 #[derive(Serialize)]
-struct LoadedRecord {
+pub(super) struct LoadedRecord {
     texts: BTreeSet<String>,
     wanted: i64,
 }
@@ -407,14 +407,25 @@ impl Store {
 
 /// All that makes a thing be found, as the task leaves it: for what is loaded without one.
 pub(super) fn items_of<T: Searchable>(id: Uuid, thing: &T) -> Result<Vec<Item>> {
-    let texts = BTreeSet::from_iter(thing.search_texts());
-    let mut items = Vec::new();
-    for suffix in suffixes(texts.iter().map(String::as_str)) {
-        items.push(to_item(&keys::search_row(T::KIND, &suffix, id), &Row {})?);
-    }
-    let record = LoadedRecord { texts, wanted: 1 };
-    items.push(to_item(&keys::search_record(T::KIND, id), &record)?);
+    let mut items = rows_of(id, thing)?;
+    let (key, record) = record_of(id, thing);
+    items.push(to_item(&key, &record)?);
     Ok(items)
+}
+
+/// The rows of a thing.
+pub(super) fn rows_of<T: Searchable>(id: Uuid, thing: &T) -> Result<Vec<Item>> {
+    let texts = thing.search_texts();
+    let rows = suffixes(texts.iter().map(String::as_str)).into_iter();
+    rows.map(|suffix| to_item(&keys::search_row(T::KIND, &suffix, id), &Row {}))
+        .collect()
+}
+
+/// What says that there are these rows, with its key.
+pub(super) fn record_of<T: Searchable>(id: Uuid, thing: &T) -> (Key, LoadedRecord) {
+    let texts = BTreeSet::from_iter(thing.search_texts());
+    let record = LoadedRecord { texts, wanted: 1 };
+    (keys::search_record(T::KIND, id), record)
 }
 
 /// The suffix and the thing of a row, by its sort key.
