@@ -362,7 +362,7 @@ pub async fn migrate(
     };
     // Without it the lock ends by itself.
     let _ = lock.release().await;
-    ended
+    ended.context("the migration is not finished; start it again, and it goes on")
 }
 
 async fn run_all(

@@ -137,8 +137,7 @@ async fn go(direction: Direction, way: &Way) -> Result<()> {
     let bar = ProgressBar::new(0);
     let ended = migrate::migrate(&app, &options, |news| tell(&bar, &news), interrupted()).await;
     bar.finish_and_clear();
-    let message = "the migration is not finished; start it again, and it goes on";
-    let runs = ended.context(message)?;
+    let runs = ended?;
     if runs.is_empty() {
         let version = migrate::status(&app).await?.version;
         console::done(

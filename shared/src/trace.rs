@@ -45,7 +45,8 @@ impl Trace {
 
     /// Runs `work` as a part of this trace.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+        // Boxed, because the work of a request or a task is as deep as anything here.
+        CURRENT.scope(self, Box::pin(work)).await
     }
 
     /// The trace as a `traceparent`, for what goes on elsewhere. The parent is new: we keep no spans of our own.
