@@ -3,8 +3,8 @@
 //! Here alone something scans: a copy is of everything, and no request waits for it. It is no state of one moment: what
 //! is written meanwhile may be in it or not. Objects in the bucket are not in it.
 //!
-//! The first line tells what it is, the last one that it is whole. A checkpoint beside the file tells until then how far
-//! each part of the tables was read, so that whoever is stopped goes on.
+//! The first line tells what it is, the last one that it is whole. A checkpoint beside the file tells until then how
+//! far each part of the tables was read, so that whoever is stopped goes on.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -36,8 +36,8 @@ pub type Item = HashMap<String, AttributeValue>;
 /// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// How many items a request reads at most, and how many if its rate is limited. Without a limit the local DynamoDB reads
-/// all of a table for each page.
+/// How many items a request reads at most, and how many if its rate is limited. Without a limit the local DynamoDB
+/// reads all of a table for each page.
 pub(crate) const MOST_READ: i32 = 2_000;
 const PACED: i32 = 500;
 
@@ -124,7 +124,7 @@ struct Part {
 
 /// Writes the copy, or goes on with it. Tells `progress` after each page how many items it was.
 ///
-/// Only its owner can read the file, because it holds the hashes of passwords. A file that is whole is not written again.
+/// Only its owner can read the file, because it holds the hashes of passwords. One that is whole is not written again.
 pub async fn export(
     app: &App,
     path: &Path,

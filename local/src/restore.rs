@@ -54,8 +54,8 @@ pub fn inspect(path: &Path) -> Result<Counts> {
 
 /// Writes the copy, or goes on with it. Tells `progress` how many items it was.
 ///
-/// Tables that hold something are refused, unless `force` says to empty them. Keys that tokens are verified with stay those
-/// of the place, and so do its rate limits.
+/// Tables that hold something are refused, unless `force` says to empty them. Keys that tokens are verified with stay
+/// those of the place, and so do its rate limits.
 pub async fn restore(
     app: &App,
     path: &Path,

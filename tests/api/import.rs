@@ -235,8 +235,8 @@ async fn bring(app: &App, places: &[String], options: &Options) -> Brought {
     }
 }
 
-/// All lines of a copy, without the first and the last. Of an audit entry only what was done stays: its time and its id are
-/// others each time.
+/// All lines of a copy, without the first and the last. Of an audit entry only what was done stays: its time and its id
+/// are others each time.
 async fn lines(app: &App) -> BTreeSet<String> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("copy");
