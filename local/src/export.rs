@@ -3,8 +3,8 @@
 //! Here alone something scans: a copy is of everything, and no request waits for it. It is no state of one moment: what
 //! is written meanwhile may be in it or not. Objects in the bucket are not in it.
 //!
-//! The first line tells what it is, the last one that it is whole. A checkpoint beside the file tells until then how far
-//! each part of the tables was read, so that whoever is stopped goes on.
+//! The first line tells what it is, the last one that it is whole. A checkpoint beside the file tells until then how
+//! far each part of the tables was read, so that whoever is stopped goes on.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
@@ -35,7 +36,9 @@ pub type Item = HashMap<String, AttributeValue>;
 /// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// How many items a request reads at most if its rate is limited.
+/// How many items a request reads at most, and how many if its rate is limited. Without a limit the local DynamoDB
+/// reads all of a table for each page.
+pub(crate) const MOST_READ: i32 = 2_000;
 const PACED: i32 = 500;
 
 /// Which table an item is of, by a name that is the same wherever the tables are.
@@ -121,7 +124,7 @@ struct Part {
 
 /// Writes the copy, or goes on with it. Tells `progress` after each page how many items it was.
 ///
-/// Only its owner can read the file, because it holds the hashes of passwords. A file that is whole is not written again.
+/// Only its owner can read the file, because it holds the hashes of passwords. One that is whole is not written again.
 pub async fn export(
     app: &App,
     path: &Path,
@@ -296,7 +299,7 @@ async fn read_page(
         .set_segment(is_one_of_many.then_some(i32::try_from(part.segment)?))
         .set_total_segments(is_one_of_many.then_some(i32::try_from(segments)?))
         .set_exclusive_start_key(after)
-        .set_limit(rate.map(|_| PACED))
+        .limit(rate.map_or(MOST_READ, |_| PACED))
         .return_consumed_capacity(ReturnConsumedCapacity::Total);
     let answer = request.send().await.context("read a table")?;
     let units = answer
@@ -320,7 +323,11 @@ pub(crate) fn client(app: &App) -> Client {
     let mut config = aws_sdk_dynamodb::config::Builder::from(&app.sdk);
     config.set_endpoint_url(app.config.aws.dynamodb_endpoint.clone());
     let retries = RetryConfig::standard().with_max_attempts(10);
-    Client::from_conf(config.retry_config(retries).build())
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(30))
+        .operation_timeout(Duration::from_secs(300));
+    let config = config.retry_config(retries);
+    Client::from_conf(config.timeout_config(timeouts.build()).build())
 }
 
 /// Whether an item belongs into a copy: it has not expired, and is not of the place alone.

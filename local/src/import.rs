@@ -1,7 +1,7 @@
 //! Brings over what people have elsewhere: the users and items of an application on a relational database.
 //!
-//! Nothing is remembered between two runs but what they have written. Each run reads the whole source in the same order,
-//! and what is there already is left as it is; so a run that was killed is simply begun again, and its list of what was
+//! Nothing is remembered between two runs but what they have written. Each run reads all of the source in the same
+//! order, and what is there already is left as it is; so a run that was killed is simply begun again, and its list of what was
 //! refused is whole at the end.
 
 mod check;

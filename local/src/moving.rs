@@ -33,7 +33,7 @@ pub(crate) struct Import {
     #[arg(long)]
     dry_run: bool,
 
-    /// The most rows a second. A new table of an account takes the writes of about 80 users a second.
+    /// The most rows a second. A new table of an account takes the writes of about 60 users a second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
 

@@ -17,7 +17,7 @@ use shared::App;
 use shared::store::keys;
 use tokio::time::sleep;
 
-use crate::export::{Counts, Item, Line, Table, VERSION, client, item_of_json};
+use crate::export::{Counts, Item, Line, MOST_READ, Table, VERSION, client, item_of_json};
 
 /// How many lines are written before it is noted how far it has come.
 const PART: usize = 2_000;
@@ -54,8 +54,8 @@ pub fn inspect(path: &Path) -> Result<Counts> {
 
 /// Writes the copy, or goes on with it. Tells `progress` how many items it was.
 ///
-/// Tables that hold something are refused, unless `force` says to empty them. Keys that tokens are verified with stay those
-/// of the place, and so do its rate limits.
+/// Tables that hold something are refused, unless `force` says to empty them. Keys that tokens are verified with stay
+/// those of the place, and so do its rate limits.
 pub async fn restore(
     app: &App,
     path: &Path,
@@ -233,6 +233,7 @@ impl Tables<'_> {
         let request = request
             .projection_expression("pk, sk")
             .consistent_read(true)
+            .limit(MOST_READ)
             .set_exclusive_start_key(start);
         let page = request.send().await.context("look into a table")?;
         let mut items = page.items.unwrap_or_default();

@@ -235,8 +235,8 @@ async fn bring(app: &App, places: &[String], options: &Options) -> Brought {
     }
 }
 
-/// All lines of a copy, without the first and the last. Of an audit entry only what was done stays: its time and its id are
-/// others each time.
+/// All lines of a copy, without the first and the last. Of an audit entry only what was done stays: its time and its id
+/// are others each time.
 async fn lines(app: &App) -> BTreeSet<String> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("copy");
@@ -809,7 +809,12 @@ async fn thousands_come_from_postgresql_however_often_it_is_killed() {
         println!("left out: there is no PostgreSQL in /usr/lib/postgresql");
         return;
     };
-    let people = number("IMPORT_USERS", 1_500);
+    let people = number("IMPORT_USERS", 600);
+    // Pages of so many, no more of them a second.
+    let options = Options {
+        rate: Some(u32::try_from(people / 2).unwrap().clamp(400, 1_000_000)),
+        ..Options::default()
+    };
     let hash = bcrypt::hash(OLD_PASSWORD, 4).unwrap();
     server.sql(&format!(
         "CREATE TYPE role AS ENUM ('USER', 'ADMIN');
@@ -847,12 +852,10 @@ async fn thousands_come_from_postgresql_however_often_it_is_killed() {
     ] {
         let faults = Faults::new(schedule);
         let app = faults.instance(&stage.app);
-        let done = faults
-            .survive(bring(&app, &places, &Options::default()))
-            .await;
+        let done = faults.survive(bring(&app, &places, &options)).await;
         assert!(done.is_none(), "it was killed");
     }
-    let brought = bring(&stage.app, &places, &Options::default()).await;
+    let brought = bring(&stage.app, &places, &options).await;
     let seconds = begun.elapsed().as_secs_f32();
     println!("{people} users after {seconds:.1} s with four deaths");
     let (there, new) = (brought.users.there, brought.users.new);

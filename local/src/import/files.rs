@@ -236,7 +236,7 @@ impl Reader {
     }
 }
 
-/// A JSON text without its quotes, nothing for null, and all else as it stands there, so that a number keeps its digits.
+/// A JSON text without its quotes, nothing for null, and all else as it stands there: a number keeps its digits.
 fn text_of(value: &RawValue) -> Result<String> {
     let json = value.get();
     match json.as_bytes().first() {
