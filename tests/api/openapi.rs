@@ -294,6 +294,10 @@ fn every_error_is_a_problem_or_oauths_with_its_codes() {
             assert!(contents.peek().is_some(), "{route} {status} has no body");
             for (kind, content) in contents {
                 let schema = content["schema"]["$ref"].as_str().unwrap_or_default();
+                // That something does not answer is what these were asked for, and no error.
+                if route.contains("/health/") && schema == known("Readiness") {
+                    continue;
+                }
                 match kind.as_str() {
                     "application/problem+json" => assert_eq!(schema, known("Problem")),
                     "application/json" => {

@@ -233,6 +233,10 @@ fn partition(call: &Value) -> Option<&str> {
 fn of_s3(request: &HttpRequest, body: &[u8], names: &BTreeMap<String, String>) -> Vec<Act> {
     let url = url::Url::parse(request.uri()).expect("a URL");
     let path = url.path().trim_start_matches('/');
+    // SES has no target either. Its identities are not of the template.
+    if path.starts_with("v2/email/") {
+        return Vec::new();
+    }
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     let bucket = named(names, bucket);
     let act = |action: &str, key: &str| Act {

@@ -61,6 +61,7 @@ fn samples() -> Vec<Error> {
         Error::NameTaken,
         Error::SlugTaken,
         Error::CategoryCycle,
+        Error::SettingTypeFixed,
         Error::PreconditionFailed,
         Error::BodyTooLarge(shared::http::body::LIMIT),
         Error::UnsupportedMediaType("application/json"),
