@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::App;
 use shared::metrics::Count;
 use tests::faults::{Fault, Faults, Schedule};
-use tests::{Actor, Answer, PASSWORD, Stage};
+use tests::{Actor, Answer, PASSWORD, Stage, permissions, template};
 use tokio::sync::watch;
 
 const METRICS: &str = "/metrics";
@@ -281,4 +281,16 @@ async fn one_register_is_one_registration() {
         answer.expect(status);
     }
     assert_eq!(stage.app.metrics.total(Count::Registrations), 1);
+}
+
+#[tokio::test]
+async fn every_function_may_tell_what_it_has_counted() {
+    let stage = Stage::new().await;
+    for function in &template().functions {
+        let instance = stage.instance();
+        instance.metrics.add(Count::Orders, 1);
+        permissions::as_function(&function.name, instance.flush_last_metrics()).await;
+    }
+    let told = scrape(&stage.admin().await).await["orders_total"];
+    assert_eq!(told, template().functions.len() as f64);
 }

@@ -21,7 +21,7 @@ tokio::task_local! {
 }
 
 /// Runs `work` as this function: what it asks of AWS must be allowed to it.
-pub(crate) async fn as_function<F: Future>(name: &str, work: F) -> F::Output {
+pub async fn as_function<F: Future>(name: &str, work: F) -> F::Output {
     // Boxed, because a test's thread has a small stack.
     FUNCTION.scope(name.to_owned(), Box::pin(work)).await
 }

@@ -33,7 +33,6 @@ const ELSEWHERE: [(&str, &str, &str); 9] = [
         "secretsmanager:GetSecretValue",
         "the start of the function",
     ),
-    // `auth` publishes its keys at its start, before a request.
     (
         "files",
         "s3:GetObject files/*",
