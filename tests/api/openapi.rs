@@ -56,6 +56,7 @@ fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may be told what to do")]
 fn the_document_is_the_one_that_was_reviewed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SNAPSHOT);
     let document = document();
