@@ -1,6 +1,5 @@
 //! `cargo dev migrate`: what can be asked for, and what is told of it. The work is in `local::migrate`.
 
-
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
