@@ -13,7 +13,7 @@ impl Store {
     pub async fn add_metrics(&self, part: &Part) -> Result<()> {
         let mut transaction = self.transaction().once(part.token);
         for (row, attributes) in &part.rows {
-            let mut change = Change::new();
+            let mut change = Change::new().versioned();
             for (name, number) in attributes {
                 let number = i64::try_from(*number).context("count that far")?;
                 change = change.add(name, number);
